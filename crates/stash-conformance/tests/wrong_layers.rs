@@ -1,0 +1,322 @@
+//! The suite's own tests: layers that are wrong in one way each must fail, in the case that is about it.
+
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use stash_conformance::{ChainConfig, Chains, Fresh, World, interleave, model, storage};
+use stash_core::{
+    Batch, Check, Committed, ComponentId, ComponentStorage, DynStorage, KeyPage, ListRequest, MemoryEngine, Mutation,
+    NamespacedStorage, Record, StorageError, StoreLimits, Usage,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    ResolvesDots,
+    CutsAtNul,
+    IgnoresChecks,
+    SplitsBatches,
+    JoinsWithoutASlash,
+    ForgetsKeysInUsage,
+    ListsBackwards,
+    ListsTheStartAgain,
+    ReadsOneByOne,
+    IgnoresLimits,
+    OneCacheAnInstance,
+    LosesDeletions,
+    ForgetsHooks,
+}
+
+/// A whole chain, and something wrong on top of it.
+struct Wrong {
+    inner: Arc<dyn DynStorage>,
+    fault: Fault,
+    /// What the component is called, where that becomes part of the key.
+    joined: String,
+    cache: Mutex<HashMap<String, Option<Record>>>,
+}
+
+impl Wrong {
+    fn key(&self, key: &str) -> String {
+        match self.fault {
+            Fault::ResolvesDots => {
+                let mut parts: Vec<&str> = Vec::new();
+                for part in key.split('/') {
+                    match part {
+                        ".." => _ = parts.pop(),
+                        part => parts.push(part),
+                    }
+                }
+                let resolved = parts.join("/");
+                if resolved.is_empty() { key.to_owned() } else { resolved }
+            }
+            Fault::CutsAtNul => match key.split('\0').next() {
+                Some(cut) if !cut.is_empty() => cut.to_owned(),
+                _ => key.to_owned(),
+            },
+            _ => format!("{}{key}", self.joined),
+        }
+    }
+
+    fn rebuilt(&self, checks: &[Check], mutations: &[Mutation]) -> Batch {
+        let batch = checks.iter().fold(Batch::new(), |batch, check| match check {
+            Check::Absent(key) => batch.require_absent(self.key(key)),
+            Check::Present(key) => batch.require_present(self.key(key)),
+            other => panic!("{other:?}"),
+        });
+        mutations.iter().fold(batch, |batch, mutation| match mutation {
+            Mutation::Set { key, value } => batch.set(self.key(key), value.clone()),
+            other => batch.delete(self.key(other.key())),
+        })
+    }
+}
+
+impl ComponentStorage for Wrong {
+    async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
+        if self.fault == Fault::OneCacheAnInstance {
+            if let Some(cached) = self.cache.lock().unwrap().get(key) {
+                return Ok(cached.clone());
+            }
+            let record = self.inner.read_one(key).await?;
+            self.cache.lock().unwrap().insert(key.to_owned(), record.clone());
+            return Ok(record);
+        }
+        self.inner.read_one(&self.key(key)).await
+    }
+
+    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, StorageError> {
+        let keys: Vec<String> = keys.iter().map(|key| self.key(key)).collect();
+        if self.fault == Fault::ReadsOneByOne {
+            let mut records = Vec::new();
+            for key in &keys {
+                records.push(self.inner.read_one(key).await?);
+                tokio::task::yield_now().await;
+            }
+            return Ok(records);
+        }
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        self.inner.read(&keys).await
+    }
+
+    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+        let mut request = request.clone();
+        request.prefix.insert_str(0, &self.joined);
+        request.after = request.after.map(|after| format!("{}{after}", self.joined));
+        let mut page = self.inner.scan_keys(&request).await?;
+        match self.fault {
+            Fault::ListsBackwards => page.keys.reverse(),
+            Fault::ListsTheStartAgain => {
+                if let Some(after) = request.after
+                    && !page.keys.is_empty()
+                {
+                    page.keys.insert(0, after);
+                    page.keys.truncate(request.limit);
+                }
+            }
+            _ => {}
+        }
+        page.keys.iter_mut().for_each(|key| drop(key.drain(..self.joined.len())));
+        Ok(page)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        let (mut checks, mut mutations) = (batch.checks().to_vec(), batch.mutations().to_vec());
+        match self.fault {
+            Fault::IgnoresChecks => checks.clear(),
+            Fault::LosesDeletions if mutations.len() > 1 => {
+                mutations.retain(|change| matches!(change, Mutation::Set { .. }));
+            }
+            Fault::OneCacheAnInstance => {
+                self.cache.lock().unwrap().retain(|key, _| mutations.iter().all(|change| change.key() != key));
+                return self.inner.commit(batch).await;
+            }
+            Fault::None | Fault::ReadsOneByOne | Fault::ListsBackwards => return self.inner.commit(batch).await,
+            _ => {}
+        }
+        // The hooks are never called.
+        std::mem::forget(batch);
+        if self.fault == Fault::SplitsBatches {
+            let mut all = self.inner.commit(self.rebuilt(&checks, &[])).await?;
+            for mutation in &mutations {
+                let committed = self.inner.commit(self.rebuilt(&[], std::slice::from_ref(mutation))).await?;
+                all.version = committed.version;
+                all.existed.extend(committed.existed);
+                tokio::task::yield_now().await;
+            }
+            return Ok(all);
+        }
+        self.inner.commit(self.rebuilt(&checks, &mutations)).await
+    }
+
+    async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
+        let mut usage = self.inner.usage(scope).await?;
+        if self.fault == Fault::ForgetsKeysInUsage {
+            usage.used_bytes = usage.used_bytes.saturating_sub(usage.key_count);
+        }
+        Ok(usage)
+    }
+}
+
+struct WrongWorld {
+    right: Chains<MemoryEngine>,
+    fault: Fault,
+}
+
+impl WrongWorld {
+    async fn new(fault: Fault) -> Self {
+        Self { right: Chains::over(MemoryEngine::default(), ChainConfig::whole()).await, fault }
+    }
+}
+
+impl World for WrongWorld {
+    fn chain(&self, id: &ComponentId, limits: StoreLimits) -> Arc<dyn DynStorage> {
+        let limits = if self.fault == Fault::IgnoresLimits { StoreLimits::default() } else { limits };
+        let (joined, id) = match self.fault {
+            // Everybody in one namespace, and the id only put before the key.
+            Fault::JoinsWithoutASlash => (id.as_str().to_owned(), "all/of/them".parse().unwrap()),
+            _ => (String::new(), id.clone()),
+        };
+        let inner = self.right.chain(&id, limits);
+        Arc::new(Wrong { inner, fault: self.fault, joined, cache: Mutex::default() })
+    }
+}
+
+#[test]
+fn a_right_chain_passes() {
+    storage::run_world("right", Fresh(async || WrongWorld::new(Fault::None).await));
+    model::check_world(&Fresh(async || WrongWorld::new(Fault::None).await));
+}
+
+#[test]
+fn every_wrong_layer_fails_in_the_case_about_it() {
+    let expected = [
+        (Fault::ResolvesDots, "keys_of_every_kind"),
+        (Fault::CutsAtNul, "keys_of_every_kind"),
+        (Fault::IgnoresChecks, "checks_hold_or_nothing_happens"),
+        (Fault::IgnoresChecks, "a_lock_made_of_checks_excludes"),
+        (Fault::IgnoresChecks, "creation_has_one_winner"),
+        (Fault::SplitsBatches, "a_batch_is_one_commit"),
+        (Fault::SplitsBatches, "batches_never_tear"),
+        (Fault::JoinsWithoutASlash, "colliding_ids_and_keys_stay_apart"),
+        (Fault::JoinsWithoutASlash, "no_prefix_lists_another_component"),
+        (Fault::JoinsWithoutASlash, "usage_is_each_components_own"),
+        (Fault::ForgetsKeysInUsage, "usage_matches_what_is_listed"),
+        (Fault::ListsBackwards, "listings_are_in_byte_order"),
+        (Fault::ListsTheStartAgain, "pages_join_up"),
+        (Fault::ReadsOneByOne, "batches_never_tear"),
+        (Fault::IgnoresLimits, "values_have_a_limit"),
+        (Fault::IgnoresLimits, "the_quota_is_exact"),
+        (Fault::IgnoresLimits, "the_quota_holds_between_concurrent_callers"),
+        (Fault::OneCacheAnInstance, "instances_of_one_component_agree"),
+        (Fault::LosesDeletions, "a_batch_is_one_commit"),
+        (Fault::ForgetsHooks, "hooks_tell_the_outcome_once"),
+    ];
+    let mut caught: Vec<(Fault, Vec<&str>)> = Vec::new();
+    for (fault, case) in expected {
+        // What a wrong kind of concurrency does depends on the scheduler: such a fault may need several tries.
+        for attempt in 0..20 {
+            let known = caught.iter().any(|(of, cases)| *of == fault && cases.contains(&case));
+            if known {
+                break;
+            }
+            let report = storage::try_run_world("wrong", Fresh(move || WrongWorld::new(fault)));
+            assert!(attempt < 19, "{fault:?} is not caught by {case}: {report}");
+            caught.push((fault, report.failed()));
+        }
+    }
+}
+
+#[test]
+fn the_model_finds_wrong_layers_by_chance() {
+    let faults = [
+        Fault::ResolvesDots,
+        Fault::CutsAtNul,
+        Fault::IgnoresChecks,
+        Fault::SplitsBatches,
+        Fault::ForgetsKeysInUsage,
+        Fault::ListsBackwards,
+        Fault::ListsTheStartAgain,
+        Fault::IgnoresLimits,
+        Fault::LosesDeletions,
+    ];
+    for fault in faults {
+        let outcome = model::try_check_world(&Fresh(move || WrongWorld::new(fault)));
+        let told = outcome.expect_err(&format!("the model did not find {fault:?}"));
+        assert!(told.contains("minimal failing input"), "{told}");
+    }
+}
+
+/// A cache that is wrong about when a value may be kept.
+struct NaiveCache<S> {
+    inner: S,
+    // What is known, and whether a newer record is ever replaced by an older one.
+    entries: Mutex<HashMap<String, Option<Record>>>,
+    compares_versions: bool,
+}
+
+impl<S> NaiveCache<S> {
+    fn new(inner: S, compares_versions: bool) -> Self {
+        Self { inner, entries: Mutex::default(), compares_versions }
+    }
+
+    fn fill(&self, key: &str, record: Option<&Record>) {
+        let mut entries = self.entries.lock().unwrap();
+        let version = |record: Option<&Record>| record.map(|record| record.version);
+        let held = entries.get(key).and_then(Option::as_ref);
+        if !self.compares_versions || version(record) >= version(held) {
+            entries.insert(key.to_owned(), record.cloned());
+        }
+    }
+}
+
+impl<S: ComponentStorage> ComponentStorage for NaiveCache<S> {
+    async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
+        if let Some(cached) = self.entries.lock().unwrap().get(key) {
+            return Ok(cached.clone());
+        }
+        let record = self.inner.read_one(key).await?;
+        self.fill(key, record.as_ref());
+        Ok(record)
+    }
+
+    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, StorageError> {
+        self.inner.read(keys).await
+    }
+
+    fn scan_keys(&self, request: &ListRequest) -> impl Future<Output = Result<KeyPage, StorageError>> + Send {
+        self.inner.scan_keys(request)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        let mutations = batch.mutations().to_vec();
+        let committed = self.inner.commit(batch).await?;
+        for mutation in mutations {
+            let record = match &mutation {
+                Mutation::Set { value, .. } => Some(Record { version: committed.version, value: value.clone() }),
+                _ => None,
+            };
+            self.fill(mutation.key(), record.as_ref());
+        }
+        Ok(committed)
+    }
+
+    fn usage(&self, scope: &str) -> impl Future<Output = Result<Usage, StorageError>> + Send {
+        self.inner.usage(scope)
+    }
+}
+
+#[test]
+fn caches_that_fill_by_arrival_or_only_by_version_are_found() {
+    for compares_versions in [false, true] {
+        let outcome = interleave::try_check(|id, (backend, _)| {
+            Arc::new(NamespacedStorage::new(id, NaiveCache::new(backend, compares_versions)))
+        });
+        let told = outcome.expect_err("no interleaving was found that makes it wrong");
+        assert!(told.contains("minimal failing input"), "{told}");
+    }
+    let right = interleave::try_check(|id, (backend, _)| Arc::new(NamespacedStorage::new(id, backend)));
+    assert_eq!(right, Ok(()), "without a cache nothing is wrong");
+}

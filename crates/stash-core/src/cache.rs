@@ -1,0 +1,394 @@
+//! What is hot: the entries of one component's cache, and the rules by which they come and go. It must never hold a
+//! value that a read of the engine could no longer return. [`CachedStorage`](crate::CachedStorage) puts it into a chain.
+//!
+//! Why a cached value is never stale, on an engine with one owner:
+//!
+//! 1. Before a commit is handed down, its keys leave the cache and are *pending*: reads of them go to the engine.
+//! 2. When the engine has made the commit visible, the commit's hook ends the pending state and puts the new values in,
+//!    in the order of versions. It runs also when the caller has gone away, and for a commit that failed it puts in
+//!    nothing.
+//! 3. A reader that missed may fill the cache only if no commit has begun or ended since it looked, so a slow reader
+//!    cannot bring an old value back, not even one whose newer entry has come and gone again meanwhile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lru::LruCache;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::{Committed, Mutation};
+use crate::clock::Clock;
+use crate::record::{Record, Version};
+
+/// How much one component's cache may hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CacheConfig {
+    /// Records, and keys known to be absent. 0 turns the cache off.
+    pub max_entries: usize,
+    /// Bytes of keys and values, with an allowance for bookkeeping. 0 turns the cache off.
+    pub max_size_bytes: usize,
+    /// How long an entry is served before the engine is asked again; `None` for as long as it stays.
+    pub ttl: Option<Duration>,
+}
+
+impl Default for CacheConfig {
+    /// 10,000 entries, 16 MiB, no TTL.
+    fn default() -> Self {
+        Self { max_entries: 10_000, max_size_bytes: 16 * 1024 * 1024, ttl: None }
+    }
+}
+
+impl CacheConfig {
+    /// No cache.
+    pub fn disabled() -> Self {
+        Self { max_entries: 0, max_size_bytes: 0, ttl: None }
+    }
+
+    /// Whether anything is ever cached.
+    pub fn is_enabled(&self) -> bool {
+        self.max_entries > 0 && self.max_size_bytes > 0
+    }
+}
+
+/// A number of bytes that many caches share. A cache that would go over it evicts its own oldest entries.
+#[derive(Debug)]
+pub struct CacheBudget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+impl CacheBudget {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        Self { limit: bytes, used: AtomicUsize::new(0) }
+    }
+
+    /// Bytes in use now, in all caches that share the budget.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.used() > self.limit
+    }
+}
+
+/// What a cache has done and holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Reads answered from the cache.
+    pub hits: u64,
+    /// Reads that went to the engine.
+    pub misses: u64,
+    /// Entries held now.
+    pub entries: usize,
+    /// Bytes held now.
+    pub bytes: usize,
+}
+
+/// Bytes that an entry costs beside its key and value: the table, the list, the record.
+const ENTRY_OVERHEAD_BYTES: usize = 128;
+
+pub(crate) struct Cache {
+    state: Mutex<State>,
+    config: CacheConfig,
+    clock: Arc<dyn Clock>,
+    budget: Option<Arc<CacheBudget>>,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+struct State {
+    entries: LruCache<Box<str>, Entry>,
+    bytes: usize,
+    /// Keys with commits under way, and how many.
+    pending: HashMap<Box<str>, usize>,
+    /// Grows when a commit begins, and when it is over: a reader that looked in between may have seen what it replaced.
+    generation: u64,
+}
+
+/// What is known of a key: its record, or that it has none.
+type Known = Option<Record>;
+
+struct Entry {
+    record: Known,
+    /// The record's version, or the commit that is known to have left the key absent.
+    version: Version,
+    expires: Option<Duration>,
+    cost: usize,
+}
+
+pub(crate) enum Lookup {
+    Hit(Known),
+    Miss(Filler),
+}
+
+/// The right to fill the cache with what was read from the engine, while no commit begins or ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Filler {
+    generation: u64,
+}
+
+impl Cache {
+    pub(crate) fn new(config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Self {
+        let state = State { entries: LruCache::unbounded(), bytes: 0, pending: HashMap::new(), generation: 0 };
+        Self { state: Mutex::new(state), config, clock, budget, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn stats(&self) -> CacheStats {
+        let state = self.state.lock();
+        CacheStats {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            entries: state.entries.len(),
+            bytes: state.bytes,
+        }
+    }
+
+    pub(crate) fn lookup(&self, key: &str) -> Lookup {
+        let now = self.now();
+        let mut state = self.state.lock();
+        if let Some(record) = self.find(&mut state, key, now) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Lookup::Hit(record);
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        Lookup::Miss(Filler { generation: state.generation })
+    }
+
+    /// All of `keys` from one state of the cache, which is one state of the namespace; or none of them.
+    pub(crate) fn lookup_all(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, Filler> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let found: Option<Vec<_>> = keys.iter().map(|key| self.find(&mut state, key, now)).collect();
+        let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
+        if let Some(found) = found {
+            self.hits.fetch_add(count, Ordering::Relaxed);
+            return Ok(found);
+        }
+        self.misses.fetch_add(count, Ordering::Relaxed);
+        Err(Filler { generation: state.generation })
+    }
+
+    /// Puts in what a reader found in the engine, unless a commit has begun or ended since it missed or is under way.
+    pub(crate) fn fill(&self, filler: Filler, key: &str, record: Option<&Record>) {
+        let expires = self.expiry();
+        let mut state = self.state.lock();
+        if state.generation == filler.generation && !state.pending.contains_key(key) {
+            // No commit of this key was under way since the reader looked, so a record's own version orders it; an absent key has
+            // only its being newer than whatever was there.
+            let version = record.map_or(Version::default(), |record| record.version);
+            self.insert(&mut state, key, record.cloned(), version, expires);
+        }
+    }
+
+    /// A commit that changes `keys` is about to be handed down.
+    pub(crate) fn begin<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        for key in keys {
+            self.remove(&mut state, key);
+            match state.pending.get_mut(key) {
+                Some(count) => *count += 1,
+                None => drop(state.pending.insert(key.into(), 1)),
+            }
+        }
+    }
+
+    /// That commit is over: visible to reads, or, with `None`, not known to have happened.
+    pub(crate) fn settle(&self, outcome: Option<&Committed>, mutations: &[Mutation]) {
+        let expires = self.expiry();
+        let mut state = self.state.lock();
+        state.generation += 1;
+        for mutation in mutations {
+            let key = mutation.key();
+            if let Some(count) = state.pending.get_mut(key) {
+                *count -= 1;
+                if *count > 0 {
+                    // A later mutation of this batch, or a later commit, will say what the key holds.
+                    continue;
+                }
+                state.pending.remove(key);
+            }
+            if let Some(Committed { version, .. }) = outcome {
+                let record = match mutation {
+                    Mutation::Set { value, .. } => Some(Record { version: *version, value: value.clone() }),
+                    Mutation::Delete { .. } => None,
+                };
+                self.insert(&mut state, key, record, *version, expires);
+            }
+        }
+    }
+
+    fn now(&self) -> Option<Duration> {
+        self.config.ttl.map(|_| self.clock.now())
+    }
+
+    fn expiry(&self) -> Option<Duration> {
+        self.config.ttl.map(|ttl| self.clock.now().saturating_add(ttl))
+    }
+
+    fn find(&self, state: &mut State, key: &str, now: Option<Duration>) -> Option<Known> {
+        let entry = state.entries.get(key)?;
+        if let (Some(now), Some(expires)) = (now, entry.expires)
+            && now >= expires
+        {
+            self.remove(state, key);
+            return None;
+        }
+        Some(entry.record.clone())
+    }
+
+    fn insert(
+        &self,
+        state: &mut State,
+        key: &str,
+        record: Option<Record>,
+        version: Version,
+        expires: Option<Duration>,
+    ) {
+        if state.entries.peek(key).is_some_and(|entry| entry.version > version) {
+            return;
+        }
+        self.remove(state, key);
+        let value_bytes = record.as_ref().map_or(0, |record| record.value.len());
+        let cost = ENTRY_OVERHEAD_BYTES.saturating_add(key.len()).saturating_add(value_bytes);
+        if cost > self.config.max_size_bytes {
+            return;
+        }
+        state.entries.put(key.into(), Entry { record, version, expires, cost });
+        state.bytes += cost;
+        self.account(|used| used.fetch_add(cost, Ordering::Relaxed));
+        while state.bytes > self.config.max_size_bytes
+            || state.entries.len() > self.config.max_entries
+            || self.budget.as_ref().is_some_and(|budget| budget.is_over())
+        {
+            let Some((_, evicted)) = state.entries.pop_lru() else { break };
+            self.forget(state, &evicted);
+        }
+    }
+
+    fn remove(&self, state: &mut State, key: &str) {
+        if let Some(entry) = state.entries.pop(key) {
+            self.forget(state, &entry);
+        }
+    }
+
+    fn forget(&self, state: &mut State, entry: &Entry) {
+        state.bytes -= entry.cost;
+        self.account(|used| used.fetch_sub(entry.cost, Ordering::Relaxed));
+    }
+
+    fn account(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
+        if let Some(budget) = &self.budget {
+            change(&budget.used);
+        }
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        let bytes = self.state.get_mut().bytes;
+        self.account(|used| used.fetch_sub(bytes, Ordering::Relaxed));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    fn cache(max_entries: usize, max_size_bytes: usize, budget: Option<&Arc<CacheBudget>>) -> Cache {
+        let config = CacheConfig { max_entries, max_size_bytes, ttl: None };
+        Cache::new(config, Arc::new(ManualClock::default()), budget.cloned())
+    }
+
+    fn fill(cache: &Cache, key: &str, bytes: usize) {
+        let Lookup::Miss(filler) = cache.lookup(key) else { panic!("{key} is there") };
+        cache.fill(filler, key, Some(&Record { version: Version(1), value: vec![0; bytes].into() }));
+    }
+
+    fn holds(cache: &Cache, key: &str) -> bool {
+        matches!(cache.lookup(key), Lookup::Hit(_))
+    }
+
+    #[test]
+    fn the_entry_used_longest_ago_goes_first() {
+        let cache = cache(2, usize::MAX, None);
+        fill(&cache, "a", 1);
+        fill(&cache, "b", 1);
+        assert!(holds(&cache, "a"));
+        fill(&cache, "c", 1);
+        assert_eq!(["a", "b", "c"].map(|key| holds(&cache, key)), [true, false, true]);
+        assert_eq!(cache.stats().entries, 2);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_given_back() {
+        let cost = ENTRY_OVERHEAD_BYTES + 1 + 100;
+        let cache = cache(100, 2 * cost, None);
+        for key in ["a", "b", "c"] {
+            fill(&cache, key, 100);
+        }
+        assert_eq!((cache.stats().entries, cache.stats().bytes), (2, 2 * cost));
+        fill(&cache, "d", 2 * cost);
+        assert_eq!(cache.stats().entries, 2, "what can never fit takes nobody's place");
+        cache.begin(["b", "c"].into_iter());
+        assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_budget_is_shared_and_given_back() {
+        let cost = ENTRY_OVERHEAD_BYTES + 1 + 100;
+        let budget = Arc::new(CacheBudget::new(3 * cost));
+        let (one, two) = (cache(100, usize::MAX, Some(&budget)), cache(100, usize::MAX, Some(&budget)));
+        for (cache, key) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d"), (&two, "e")] {
+            fill(cache, key, 100);
+        }
+        assert_eq!((one.stats().entries, two.stats().entries), (2, 1), "a cache makes room in itself only");
+        assert_eq!(budget.used(), 3 * cost);
+        assert!(holds(&two, "e"));
+        drop(one);
+        assert_eq!(budget.used(), cost);
+        drop(two);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn an_older_record_never_replaces_a_newer_one() {
+        let cache = cache(10, usize::MAX, None);
+        let Lookup::Miss(filler) = cache.lookup("k") else { panic!("the cache is empty") };
+        let record = |version| Record { version: Version(version), value: "v".into() };
+        for (version, held) in [(2, 2), (1, 2), (3, 3)] {
+            cache.fill(filler, "k", Some(&record(version)));
+            let Lookup::Hit(Some(found)) = cache.lookup("k") else { panic!("it was filled") };
+            assert_eq!(found.version, Version(held));
+        }
+        cache.fill(filler, "k", None);
+        assert!(matches!(cache.lookup("k"), Lookup::Hit(Some(_))), "absence that was seen earlier is older too");
+    }
+
+    #[test]
+    fn nothing_fills_while_or_after_a_commit_is_under_way() {
+        let cache = cache(10, usize::MAX, None);
+        let record = Record { version: Version(1), value: "v".into() };
+        let Lookup::Miss(before) = cache.lookup("k") else { panic!("the cache is empty") };
+        cache.begin(["k"].into_iter());
+        let Lookup::Miss(during) = cache.lookup("k") else { panic!("the key is pending") };
+        for filler in [before, during] {
+            cache.fill(filler, "k", Some(&record));
+            assert!(!holds(&cache, "k"));
+        }
+        cache.settle(None, &[Mutation::Delete { key: "k".to_owned() }]);
+        for filler in [before, during] {
+            cache.fill(filler, "k", Some(&record));
+            assert!(!holds(&cache, "k"));
+        }
+        fill(&cache, "k", 1);
+        assert!(holds(&cache, "k"));
+    }
+}

@@ -1,0 +1,135 @@
+//! The cache as a layer: write-through, filled only after a commit. It must never answer a read with anything that the
+//! layer below could not answer; the rules are in [`cache`](crate::cache).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::batch::{Batch, Committed, Mutation};
+use crate::cache::{Cache, CacheBudget, CacheConfig, CacheStats, Lookup};
+use crate::clock::{Clock, SystemClock};
+use crate::error::StorageError;
+use crate::record::Record;
+use crate::storage::{ComponentStorage, KeyPage, ListRequest, Usage, check_read_size};
+
+/// A storage with a cache of its records in front. Clones share the cache.
+///
+/// There must be one cache for a namespace: every writer of the namespace goes through it, or its clones.
+#[derive(Clone)]
+pub struct CachedStorage<S> {
+    inner: S,
+    // None: turned off.
+    cache: Option<Arc<Cache>>,
+}
+
+impl<S> CachedStorage<S> {
+    /// Puts a cache in front of `inner`.
+    pub fn new(inner: S, config: CacheConfig) -> Self {
+        Self::with(inner, config, Arc::new(SystemClock), None)
+    }
+
+    /// The same with a clock for the TTL, and a budget shared with other caches.
+    pub fn with(inner: S, config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Self {
+        let cache = config.is_enabled().then(|| Arc::new(Cache::new(config, clock, budget)));
+        Self { inner, cache }
+    }
+
+    /// A handle on the cache alone.
+    pub fn cache_handle(&self) -> CacheHandle {
+        CacheHandle(self.cache.clone())
+    }
+
+    /// What the cache has done and holds.
+    pub fn stats(&self) -> CacheStats {
+        CacheHandle::stats_of(self.cache.as_ref())
+    }
+
+    /// The layer below.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+}
+
+/// A handle on the cache of a [`CachedStorage`]: for figures, and to know when it may be thrown away.
+#[derive(Clone)]
+pub struct CacheHandle(Option<Arc<Cache>>);
+
+impl CacheHandle {
+    /// What the cache has done and holds.
+    pub fn stats(&self) -> CacheStats {
+        Self::stats_of(self.0.as_ref())
+    }
+
+    /// How many handles, layers and commits under way refer to the cache; 0 where it is turned off.
+    ///
+    /// A cache may be replaced by a new one only when nothing but its owner's layer and handle is left: a commit that is
+    /// still under way, even one whose caller has gone, would not tell the new cache what it changed.
+    pub fn references(&self) -> usize {
+        self.0.as_ref().map_or(0, Arc::strong_count)
+    }
+
+    fn stats_of(cache: Option<&Arc<Cache>>) -> CacheStats {
+        cache.map(|cache| cache.stats()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for CacheHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CacheHandle({:?})", self.stats())
+    }
+}
+
+impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
+    async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
+        let Some(cache) = &self.cache else { return self.inner.read_one(key).await };
+        match cache.lookup(key) {
+            Lookup::Hit(record) => Ok(record),
+            Lookup::Miss(filler) => {
+                let record = self.inner.read_one(key).await?;
+                cache.fill(filler, key, record.as_ref());
+                Ok(record)
+            }
+        }
+    }
+
+    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, StorageError> {
+        let Some(cache) = &self.cache else { return self.inner.read(keys).await };
+        // What is too much must not depend on what happens to be in the cache.
+        check_read_size(keys)?;
+        match cache.lookup_all(keys) {
+            Ok(records) => Ok(records),
+            Err(filler) => {
+                let records = self.inner.read(keys).await?;
+                for (key, record) in keys.iter().zip(&records) {
+                    cache.fill(filler, key, record.as_ref());
+                }
+                Ok(records)
+            }
+        }
+    }
+
+    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+        self.inner.scan_keys(request).await
+    }
+
+    async fn commit(&self, mut batch: Batch) -> Result<Committed, StorageError> {
+        if let Some(cache) = &self.cache {
+            cache.begin(batch.mutations().iter().map(Mutation::key));
+            let cache = Arc::clone(cache);
+            batch = batch.with_hook(move |outcome, mutations| cache.settle(outcome, mutations));
+        }
+        self.inner.commit(batch).await
+    }
+
+    async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
+        self.inner.usage(scope).await
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for CachedStorage<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedStorage")
+            .field("inner", &self.inner)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,204 @@
+//! What Stash asks of an engine: an ordered, transactional key-value store with four verbs, `read`, `scan`, `update`
+//! and `snapshot`. An engine knows nothing of components, records or versions; those are built above it, once, in
+//! [`EngineBackend`](crate::EngineBackend).
+
+use std::future::Future;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::error::StorageError;
+
+/// An ordered, transactional key-value store. Keys and values are bytes; keys are ordered bytewise.
+///
+/// An engine keeps these promises, which `stash-conformance` tests:
+///
+/// - `read`, `scan` and a snapshot each see one state: all of a commit or nothing of it.
+/// - Updates are serializable, and in the order in which they take effect. Once an update has answered `Ok`, every
+///   later `read` sees it, and it survives whatever the engine says it survives ([`EngineInfo::durable`]).
+/// - An update that answers `Err` from its decision changed nothing and disturbed no other update, also where the
+///   engine puts several updates into one commit.
+/// - An I/O error is never turned into `Ok`. After one, reads tell what the disk holds.
+/// - Dropping the future of an `update` does not undo it: it may or may not take effect. Dropping any other future
+///   has no effect.
+pub trait Engine: Send + Sync + 'static {
+    /// A handle on one unchanging state.
+    type Snapshot: Snapshot;
+
+    /// What this engine is and does.
+    fn info(&self) -> EngineInfo;
+
+    /// The values of some keys, in the order of `keys`, from one consistent state.
+    fn read(&self, keys: &[&[u8]]) -> impl Future<Output = Result<Vec<Option<Bytes>>, StorageError>> + Send;
+
+    /// One page of a range of keys, from one consistent state.
+    fn scan(&self, scan: &Scan) -> impl Future<Output = Result<Page, StorageError>> + Send;
+
+    /// Reads, decides and writes, atomically and durably.
+    fn update<D: Decision>(&self, decision: D) -> impl Future<Output = Result<D::Output, StorageError>> + Send;
+
+    /// A handle on the present state. Holding one may keep the engine from reusing space: keep it for a short time.
+    fn snapshot(&self) -> impl Future<Output = Result<Self::Snapshot, StorageError>> + Send;
+}
+
+/// One unchanging state of an engine.
+pub trait Snapshot: Send + Sync + 'static {
+    /// As [`Engine::read`], in this state.
+    fn read(&self, keys: &[&[u8]]) -> impl Future<Output = Result<Vec<Option<Bytes>>, StorageError>> + Send;
+
+    /// As [`Engine::scan`], in this state.
+    fn scan(&self, scan: &Scan) -> impl Future<Output = Result<Page, StorageError>> + Send;
+}
+
+/// What an engine is and does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// The engine's name, as in a store's URL.
+    pub name: &'static str,
+    /// Whether `Ok` from an update means that it survives the end of the process and a power cut.
+    pub durable: bool,
+}
+
+/// The decision of an update: a pure function of what it reads, so that an engine may run it again after a conflict.
+pub trait Decision: Send + 'static {
+    /// What the caller is told when the update has taken effect.
+    type Output: Send + 'static;
+
+    /// Updates with the same name wait in the same line; an engine with a queue serves the lines in turn.
+    fn queue(&self) -> &str;
+
+    /// About how many bytes it will write. Engines bound their queues and groups with it.
+    fn cost(&self) -> usize;
+
+    /// Looks at the present state and says what to write. An `Err` writes nothing and is the caller's answer.
+    ///
+    /// # Errors
+    /// Whatever the decision is not to write, and errors of the view, which are passed on.
+    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<Self::Output, StorageError>;
+
+    /// Called once when the update has taken effect and reads see it, before its caller is answered, in the order in
+    /// which updates take effect; also where the caller has gone away. Never called for an update that failed. The
+    /// engine drops the decision as soon as nothing more will happen with it. Must be quick and must not wait.
+    fn committed(&mut self, output: &Self::Output) {
+        let _ = output;
+    }
+}
+
+/// The state that a decision reads: everything committed before it, and its predecessors in the same commit.
+pub trait View {
+    /// Shows the value of `key`, uncopied where the engine can.
+    ///
+    /// # Errors
+    /// The engine's own, which a decision passes on.
+    fn look(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StorageError>;
+
+    /// One page of a range.
+    ///
+    /// # Errors
+    /// The engine's own, which a decision passes on.
+    fn scan(&self, scan: &Scan) -> Result<Page, StorageError>;
+}
+
+/// What a decision wants written, in order.
+#[derive(Debug, Default)]
+pub struct Writes(Vec<(Bytes, Option<Bytes>)>);
+
+impl Writes {
+    /// Sets `key` to `value`.
+    pub fn put(&mut self, key: Bytes, value: Bytes) {
+        self.0.push((key, Some(value)));
+    }
+
+    /// Removes `key`, whether or not it is there.
+    pub fn remove(&mut self, key: Bytes) {
+        self.0.push((key, None));
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The writes, for an engine to apply in this order: `None` removes the key.
+    pub fn drain(&mut self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + '_ {
+        self.0.drain(..)
+    }
+}
+
+/// A range of keys, and how much of it to return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// Where the range begins.
+    pub start: Bound<Bytes>,
+    /// Where it ends.
+    pub end: Bound<Bytes>,
+    /// From the end to the beginning.
+    pub reverse: bool,
+    /// At most so many entries.
+    pub limit: usize,
+    /// Stop after the entry with which the returned bytes reach this; there is always room for one entry.
+    pub max_bytes: usize,
+    /// Return at most so many leading bytes of each value: 0 for keys only, `usize::MAX` for all.
+    pub value_bytes: usize,
+}
+
+impl Scan {
+    /// All keys that begin with `prefix`, whole, in order, without limits.
+    pub fn prefix(prefix: &[u8]) -> Self {
+        Self {
+            start: Bound::Included(Bytes::copy_from_slice(prefix)),
+            end: crate::keyspace::after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded),
+            reverse: false,
+            limit: usize::MAX,
+            max_bytes: usize::MAX,
+            value_bytes: usize::MAX,
+        }
+    }
+
+    /// Whether no key can be in the range. Engines that refuse a reversed range ask this first.
+    pub fn is_empty(&self) -> bool {
+        match (&self.start, &self.end) {
+            (Bound::Unbounded, _) | (_, Bound::Unbounded) => self.limit == 0,
+            (Bound::Included(start), Bound::Included(end)) => self.limit == 0 || start > end,
+            (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => {
+                self.limit == 0 || start >= end
+            }
+        }
+    }
+
+    /// Collects a page from a range's entries, which come in the direction of the scan: what every engine does with
+    /// its own iterator.
+    ///
+    /// # Errors
+    /// The first error that `entries` gives.
+    pub fn collect<K, V, E>(&self, entries: impl Iterator<Item = Result<(K, V), E>>) -> Result<Page, E>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut page = Page::default();
+        let mut bytes = 0_usize;
+        for entry in entries {
+            let full = bytes >= self.max_bytes && !page.entries.is_empty();
+            if full || page.entries.len() >= self.limit {
+                page.more = true;
+                break;
+            }
+            let (key, value) = entry?;
+            let value = value.as_ref();
+            let value = value.get(..self.value_bytes).unwrap_or(value);
+            bytes = bytes.saturating_add(key.as_ref().len()).saturating_add(value.len());
+            page.entries.push((Bytes::copy_from_slice(key.as_ref()), Bytes::copy_from_slice(value)));
+        }
+        Ok(page)
+    }
+}
+
+/// A page of a scan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Keys and values, in the direction of the scan.
+    pub entries: Vec<(Bytes, Bytes)>,
+    /// Whether the range goes on after the last entry.
+    pub more: bool,
+}

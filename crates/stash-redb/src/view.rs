@@ -1,0 +1,81 @@
+//! What reads see: the last commit, through one open table. A view must not outlive the next commit by more than the
+//! reads that are under way, or the file could not reuse its pages.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
+use stash_core::StorageError;
+use stash_core::engine::{Page, Scan, View};
+
+use crate::file::TABLE;
+
+/// One committed state.
+pub(crate) struct ReadView(ReadOnlyTable<&'static [u8], &'static [u8]>);
+
+impl ReadView {
+    /// The state that was committed last.
+    pub(crate) fn latest(database: &Database) -> Result<Self, StorageError> {
+        let reading = database.begin_read().map_err(|error| StorageError::io("reading the store", error))?;
+        Ok(Self(reading.open_table(TABLE).map_err(|error| StorageError::io("reading the store", error))?))
+    }
+
+    pub(crate) fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        let copy = |key: &&[u8]| {
+            let found = self.0.get(*key).map_err(|error| StorageError::io("reading a record", error))?;
+            Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
+        };
+        keys.iter().map(copy).collect()
+    }
+
+    pub(crate) fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+        scan_table(&self.0, scan)
+    }
+}
+
+/// What a decision sees: the table of the transaction that is being put together. Remembers whether the file could not
+/// be read, because a decision may turn that error into another.
+pub(crate) struct WriteView<'a, 'txn> {
+    pub(crate) table: &'a Table<'txn, &'static [u8], &'static [u8]>,
+    pub(crate) failed: Cell<bool>,
+}
+
+impl View for WriteView<'_, '_> {
+    fn look(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StorageError> {
+        match self.table.get(key) {
+            Ok(found) => {
+                see(found.as_ref().map(redb::AccessGuard::value));
+                Ok(())
+            }
+            Err(error) => {
+                self.failed.set(true);
+                Err(StorageError::io("reading a record", error))
+            }
+        }
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+        scan_table(self.table, scan).inspect_err(|_| self.failed.set(true))
+    }
+}
+
+fn scan_table(table: &impl ReadableTable<&'static [u8], &'static [u8]>, scan: &Scan) -> Result<Page, StorageError> {
+    if scan.is_empty() {
+        return Ok(Page::default());
+    }
+    let bounds = (scan.start.as_ref().map(|key| &key[..]), scan.end.as_ref().map(|key| &key[..]));
+    let failed = |error| StorageError::io("scanning the store", error);
+    let range = table.range::<&[u8]>(bounds).map_err(failed)?;
+    let entries = range.map(|entry| entry.map(|(key, value)| (Guard(key), Guard(value))));
+    let page = if scan.reverse { scan.collect(entries.rev()) } else { scan.collect(entries) };
+    page.map_err(failed)
+}
+
+/// Lends the bytes behind redb's guard.
+struct Guard<'a>(redb::AccessGuard<'a, &'static [u8]>);
+
+impl AsRef<[u8]> for Guard<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0.value()
+    }
+}

@@ -1,0 +1,66 @@
+//! The public suite on redb files, on chains over them, and across restarts and crashes.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use stash_conformance::{EngineFixture, engine, model, storage};
+use stash_redb::{RedbEngine, RedbOptions};
+use tempfile::TempDir;
+
+/// Each engine in a file of its own, in one folder.
+struct Files {
+    folder: TempDir,
+    made: AtomicUsize,
+}
+
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, made: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> PathBuf {
+        self.folder.path().join(format!("{}.redb", self.made.fetch_add(1, Ordering::Relaxed)))
+    }
+
+}
+
+fn open(path: &Path) -> RedbEngine {
+    // Small, so that the suite also reads pages back.
+    RedbEngine::open(path, &RedbOptions { page_cache_bytes: 1 << 20 }).unwrap()
+}
+
+impl EngineFixture for Files {
+    type Engine = RedbEngine;
+
+    async fn fresh(&self) -> RedbEngine {
+        open(&self.next())
+    }
+
+    async fn reopen(&self, engine: RedbEngine) -> Option<RedbEngine> {
+        let path = engine.path().to_owned();
+        drop(engine);
+        Some(open(&path))
+    }
+
+    async fn crash(&self, engine: &RedbEngine) -> Option<RedbEngine> {
+        let copy = self.next();
+        std::fs::copy(engine.path(), &copy).unwrap();
+        Some(open(&copy))
+    }
+}
+
+#[test]
+fn the_engine_keeps_its_promises() {
+    engine::run(Files::new());
+}
+
+#[test]
+fn every_chain_keeps_its_promises() {
+    storage::run(Files::new());
+}
+
+#[test]
+fn every_chain_answers_as_the_model_does() {
+    model::check(Files::new());
+}

@@ -1,0 +1,13 @@
+//! What `bindgen!` makes of `wit/`: the traits that the host implements and the types it answers with. Nothing is
+//! written by hand here.
+
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "stash:storage/imports",
+    imports: { default: async | trappable },
+    trappable_error_type: {
+        "stash:storage/types.error" => crate::failure::Failure,
+    },
+});

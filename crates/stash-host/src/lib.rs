@@ -1,0 +1,90 @@
+//! A durable store of its own for every WebAssembly component, in your Wasmtime program.
+//!
+//! Open a [`Stash`], lend each guest its storage through [`StorageView`], and [`add_to_linker`]: that is all. A guest
+//! imports `stash:storage/store` and calls `get("user:123")`; it never names, sees or can reach a namespace.
+//!
+//! ```
+//! use stash_core::ComponentStorage;
+//! use stash_host::{Stash, StashConfig, StorageCtx, StorageCtxView, StorageView, StoreUrl};
+//! use wasmtime::component::{Component, Linker, ResourceTable};
+//! use wasmtime::{Engine, Store};
+//!
+//! /// Your own state.
+//! struct MyState {
+//!     storage: StorageCtx,
+//!     table: ResourceTable,
+//! }
+//!
+//! impl StorageView for MyState {
+//!     fn storage(&mut self) -> StorageCtxView<'_> {
+//!         StorageCtxView { ctx: &mut self.storage, table: &mut self.table }
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let stash = Stash::open(&StoreUrl::Memory, StashConfig::default()).await?;
+//! let store = stash.component(&"app/greeter/001".parse()?);
+//! store.set("greeting", "hello").await?;
+//!
+//! let engine = Engine::default();
+//! let mut linker = Linker::<MyState>::new(&engine);
+//! stash_host::add_to_linker(&mut linker)?;
+//!
+//! // A guest that asks whether it has a greeting.
+//! let guest = Component::new(&engine, r#"(component
+//!     (import "stash:storage/types@0.1.0" (instance $types
+//!         (type $error (variant
+//!             (case "not-found" string) (case "already-exists" string) (case "quota-exceeded" string)
+//!             (case "invalid-key" string) (case "io-error" string) (case "limit-exceeded" string)
+//!             (case "unavailable" string)))
+//!         (export "error" (type (eq $error)))))
+//!     (alias export $types "error" (type $error))
+//!     (import "stash:storage/store@0.1.0" (instance $store
+//!         (alias outer 1 $error (type $outer))
+//!         (export "error" (type $e (eq $outer)))
+//!         (export "exists" (func (param "key" string) (result (result bool (error $e)))))))
+//!     (core module $memory
+//!         (memory (export "memory") 1)
+//!         (data (i32.const 0) "greeting")
+//!         (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024))
+//!     (core instance $m (instantiate $memory))
+//!     (core func $exists (canon lower (func $store "exists")
+//!         (memory (core memory $m "memory")) (realloc (core func $m "realloc"))))
+//!     (core module $code
+//!         (import "host" "exists" (func $exists (param i32 i32 i32)))
+//!         (import "host" "memory" (memory 1))
+//!         (func (export "has-greeting") (result i32)
+//!             (call $exists (i32.const 0) (i32.const 8) (i32.const 512))
+//!             (i32.load8_u (i32.const 516))))
+//!     (core instance $c (instantiate $code (with "host" (instance
+//!         (export "exists" (func $exists)) (export "memory" (memory $m "memory"))))))
+//!     (func (export "has-greeting") (result bool) (canon lift (core func $c "has-greeting"))))"#)?;
+//!
+//! let state = MyState { storage: StorageCtx::new(store), table: ResourceTable::new() };
+//! let mut wasm = Store::new(&engine, state);
+//! let instance = linker.instantiate_async(&mut wasm, &guest).await?;
+//! let has_greeting = instance.get_typed_func::<(), (bool,)>(&mut wasm, "has-greeting")?;
+//! assert_eq!(has_greeting.call_async(&mut wasm, ()).await?, (true,));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! Those who have no Wasmtime program of their own use [`Runtime`]: it compiles, links, limits and runs guests.
+//!
+//! This crate knows WebAssembly and chooses the engine below; what is stored and how is `stash-core`'s.
+
+mod bindings;
+mod component_store;
+mod failure;
+mod runtime;
+mod stash;
+mod store_functions;
+mod url;
+mod view;
+
+pub use component_store::ComponentStore;
+pub use runtime::{Allocation, CodeCache, ExitCode, GuestLimits, Program, Runtime, RuntimeConfig, RuntimeError};
+pub use stash::{Stash, StashConfig};
+pub use stash_redb::{OpenError, RedbOptions};
+pub use url::{InvalidStoreUrl, StoreUrl};
+pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};

@@ -1,0 +1,89 @@
+//! How much of the machine a guest may use. A guest that goes over fails itself, never the host or another guest.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// How much of the machine one run of a guest may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestLimits {
+    /// Bytes of linear memory, over all its memories. Growing beyond fails inside the guest.
+    pub memory_bytes: usize,
+    /// Elements in all its tables.
+    pub table_elements: usize,
+    /// Handles that it may hold: files, streams and the like.
+    pub resources: usize,
+    /// How long a call may take, waiting included; `None` for as long as it likes.
+    pub deadline: Option<Duration>,
+}
+
+impl Default for GuestLimits {
+    /// 1 GiB of memory, a million table elements, 10,000 handles, no deadline.
+    fn default() -> Self {
+        Self { memory_bytes: 1024 * 1024 * 1024, table_elements: 1_000_000, resources: 10_000, deadline: None }
+    }
+}
+
+/// Core instances, memories and tables in one component. A toolchain makes fewer than ten of each.
+const MAX_CORE_ITEMS: usize = 100;
+
+/// Counts what one guest has and refuses what is too much.
+pub(crate) struct Limiter {
+    memory_left: usize,
+    table_left: usize,
+}
+
+impl Limiter {
+    pub(crate) fn new(limits: &GuestLimits) -> Self {
+        Self { memory_left: limits.memory_bytes, table_left: limits.table_elements }
+    }
+}
+
+/// Takes the growth out of what is left; `false` leaves it as it was.
+fn take(left: &mut usize, current: usize, desired: usize) -> bool {
+    match left.checked_sub(desired.saturating_sub(current)) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // Past its own maximum the growth fails anyway and must not be counted.
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && take(&mut self.memory_left, current, desired))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && take(&mut self.table_left, current, desired))
+    }
+
+    fn instances(&self) -> usize {
+        MAX_CORE_ITEMS
+    }
+
+    fn tables(&self) -> usize {
+        MAX_CORE_ITEMS
+    }
+
+    fn memories(&self) -> usize {
+        MAX_CORE_ITEMS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_counted_over_all_memories() {
+        let mut limiter = Limiter::new(&GuestLimits { memory_bytes: 100, ..GuestLimits::default() });
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(!limiter.memory_growing(0, 60, None).unwrap());
+        assert!(!limiter.memory_growing(0, 40, Some(30)).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap());
+        assert!(!limiter.memory_growing(60, 61, None).unwrap());
+    }
+}

@@ -1,0 +1,67 @@
+//! Running a command: a component with `wasi:cli/run`, as `wasmtime run` does.
+
+use std::future::Future;
+
+use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi::{I32Exit, WasiCtx};
+
+use crate::component_store::ComponentStore;
+
+use super::{Program, Runtime, RuntimeError};
+
+/// How a command ended, as a process would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitCode(pub i32);
+
+impl Runtime {
+    /// Runs a `wasi:cli/command` component to its end, with a component's `storage`. `wasi` has its arguments, environment,
+    /// folders and streams.
+    ///
+    /// Dropping the future stops the guest; what it had stored stays stored.
+    ///
+    /// # Errors
+    /// [`RuntimeError`]: it is not a command, trapped or took too long. An exit code is not an error.
+    pub async fn run_command(
+        &self,
+        program: &Program,
+        storage: ComponentStore,
+        wasi: WasiCtx,
+    ) -> Result<ExitCode, RuntimeError> {
+        let guest = &program.name;
+        let command = CommandPre::new(program.pre.clone()).map_err(|_| RuntimeError::Call {
+            guest: guest.clone(),
+            reason: format!("it is not a command (it does not export wasi:cli/run); {}", self.offer(program)),
+        })?;
+        let mut store = self.new_store(storage, wasi);
+        let run = async {
+            let command = command.instantiate_async(&mut store).await?;
+            command.wasi_cli_run().call_run(&mut store).await
+        };
+        match self.within_deadline(guest, run).await? {
+            Ok(Ok(())) => Ok(ExitCode(0)),
+            Ok(Err(())) => Ok(ExitCode(1)),
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(exit) => Ok(ExitCode(exit.0)),
+                None => Err(trap(guest, &error)),
+            },
+        }
+    }
+
+    /// Ends `call` at the deadline, if there is one.
+    pub(super) async fn within_deadline<T>(
+        &self,
+        guest: &str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, RuntimeError> {
+        let Some(deadline) = self.limits.deadline else { return Ok(call.await) };
+        tokio::time::timeout(deadline, call)
+            .await
+            .map_err(|_| RuntimeError::Deadline { guest: guest.to_owned(), seconds: deadline.as_secs_f64() })
+    }
+}
+
+/// The trap itself for the error; where in the guest it happened for the log.
+pub(super) fn trap(guest: &str, error: &wasmtime::Error) -> RuntimeError {
+    tracing::info!("{guest} trapped: {error:?}");
+    RuntimeError::Trap { guest: guest.to_owned(), reason: error.root_cause().to_string() }
+}

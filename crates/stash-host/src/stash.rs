@@ -1,0 +1,175 @@
+//! [`Stash`]: an opened store and the chain of every component in it. It must never make two chains for one component
+//! that are alive at once: that is what makes instances agree.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use stash_core::engine::EngineInfo;
+use stash_core::{
+    BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, DynStorage, Engine, EngineBackend, Guarded,
+    MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits, SystemClock,
+};
+use stash_redb::{OpenError, RedbOptions};
+
+use crate::component_store::ComponentStore;
+use crate::url::StoreUrl;
+
+/// How a store is used.
+#[derive(Debug, Clone)]
+pub struct StashConfig {
+    /// The cache of each component.
+    pub cache: CacheConfig,
+    /// Bytes that the caches of all components may hold together.
+    pub cache_budget_bytes: usize,
+    /// How much each component may store.
+    pub limits: StoreLimits,
+    /// How a redb file is opened.
+    pub redb: RedbOptions,
+}
+
+impl Default for StashConfig {
+    /// Caches of 16 MiB, 256 MiB in all; no quota.
+    fn default() -> Self {
+        Self {
+            cache: CacheConfig::default(),
+            cache_budget_bytes: 256 * 1024 * 1024,
+            limits: StoreLimits::default(),
+            redb: RedbOptions::default(),
+        }
+    }
+}
+
+/// Chains kept, with their caches, for components that have no instance now.
+const IDLE_CHAINS: usize = 4096;
+
+/// An opened store. Clones are the same store; the last one to go closes it.
+#[derive(Clone)]
+pub struct Stash {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Box<dyn HostBackend>,
+    config: StashConfig,
+    budget: Arc<CacheBudget>,
+    chains: Mutex<Chains>,
+}
+
+struct Chains {
+    by_id: HashMap<ComponentId, ComponentStore>,
+    /// How many there may be before idle ones are looked for.
+    sweep_at: usize,
+}
+
+impl Stash {
+    /// Opens the store that `url` names.
+    ///
+    /// # Errors
+    /// [`OpenError`], where the file cannot be used.
+    pub async fn open(url: &StoreUrl, config: StashConfig) -> Result<Self, OpenError> {
+        Ok(match url {
+            StoreUrl::Memory => Self::over(MemoryBackend::in_memory(), config),
+            StoreUrl::Redb(path) => Self::over(stash_redb::open(path, &config.redb).await?, config),
+        })
+    }
+
+    /// A store over any engine. Nothing else may write to the engine while it is in use.
+    pub fn over<E: Engine>(backend: EngineBackend<E>, config: StashConfig) -> Self {
+        let budget = Arc::new(CacheBudget::new(config.cache_budget_bytes));
+        let chains = Mutex::new(Chains { by_id: HashMap::new(), sweep_at: IDLE_CHAINS });
+        Self { inner: Arc::new(Inner { backend: Box::new(backend), config, budget, chains }) }
+    }
+
+    /// The storage of the component `id`. All callers with the same id share one chain.
+    pub fn component(&self, id: &ComponentId) -> ComponentStore {
+        let mut chains = self.inner.chains.lock();
+        if let Some(store) = chains.by_id.get(id) {
+            return store.clone();
+        }
+        if chains.by_id.len() >= chains.sweep_at {
+            chains.by_id.retain(|_, store| !store.is_idle());
+            chains.sweep_at = chains.by_id.len().saturating_mul(2).max(IDLE_CHAINS);
+        }
+        let store = self.inner.backend.chain(id, &self.inner.config, &self.inner.budget);
+        chains.by_id.insert(id.clone(), store.clone());
+        store
+    }
+
+    /// The components that have data or had some, in the order of their ids, at most `limit` of them after `after`.
+    ///
+    /// # Errors
+    /// [`StorageError`], where the store cannot be read.
+    pub async fn components(
+        &self,
+        after: Option<&ComponentId>,
+        limit: usize,
+    ) -> Result<Vec<NamespaceUsage>, StorageError> {
+        self.inner.backend.namespaces(after, limit).await
+    }
+
+    /// What the engine is and does.
+    pub fn engine(&self) -> EngineInfo {
+        self.inner.backend.info()
+    }
+}
+
+impl fmt::Debug for Stash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stash").field("engine", &self.engine()).finish_non_exhaustive()
+    }
+}
+
+/// A backend whose engine was chosen when the program ran.
+trait HostBackend: Send + Sync {
+    fn info(&self) -> EngineInfo;
+    fn chain(&self, id: &ComponentId, config: &StashConfig, budget: &Arc<CacheBudget>) -> ComponentStore;
+    fn namespaces<'a>(
+        &'a self,
+        after: Option<&'a ComponentId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<NamespaceUsage>, StorageError>>;
+}
+
+impl<E: Engine> HostBackend for EngineBackend<E> {
+    fn info(&self) -> EngineInfo {
+        Self::info(self)
+    }
+
+    fn chain(&self, id: &ComponentId, config: &StashConfig, budget: &Arc<CacheBudget>) -> ComponentStore {
+        let clock = Arc::new(SystemClock);
+        let cached = CachedStorage::with(self.clone(), config.cache.clone(), clock, Some(Arc::clone(budget)));
+        let cache = cached.cache_handle();
+        let namespaced: NamespacedStorage<CachedStorage<Self>> = NamespacedStorage::new(id, cached);
+        let chain: Arc<dyn DynStorage> = Arc::new(Guarded::new(namespaced, config.limits));
+        ComponentStore::new(id.clone(), chain, cache)
+    }
+
+    fn namespaces<'a>(
+        &'a self,
+        after: Option<&'a ComponentId>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<NamespaceUsage>, StorageError>> {
+        Box::pin(Self::namespaces(self, after, limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stash_core::ComponentStorage;
+
+    #[tokio::test]
+    async fn one_chain_a_component_and_idle_ones_go() {
+        let stash = Stash::over(MemoryBackend::in_memory(), StashConfig::default());
+        let held = stash.component(&"app/held/0".parse().unwrap());
+        held.set("k", "v").await.unwrap();
+        for n in 0..IDLE_CHAINS * 2 {
+            stash.component(&ComponentId::new("app", "idle", &n.to_string()).unwrap());
+        }
+        assert!(stash.inner.chains.lock().by_id.len() <= IDLE_CHAINS + 1);
+        let again = stash.component(held.id());
+        assert!(Arc::ptr_eq(&held.inner_chain(), &again.inner_chain()));
+    }
+}

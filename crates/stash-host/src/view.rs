@@ -1,0 +1,59 @@
+//! The embedding surface: [`StorageView`] lends a component's storage out of the embedder's own store state, and
+//! [`add_to_linker`] gives guests `stash:storage`. That is all an embedder has to meet.
+
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+use crate::bindings::stash::storage::{store, types};
+use crate::component_store::ComponentStore;
+
+/// Lends a guest's storage out of the state of its Wasmtime store.
+///
+/// See the [crate's first page](crate) for a whole program.
+pub trait StorageView: Send {
+    /// The storage of the component that runs in this store.
+    fn storage(&mut self) -> StorageCtxView<'_>;
+}
+
+/// What the host's functions need of a store's state.
+pub struct StorageCtxView<'a> {
+    /// Whose storage it is.
+    pub ctx: &'a mut StorageCtx,
+    /// Where handles live that a guest holds; the same table that WASI uses.
+    pub table: &'a mut ResourceTable,
+}
+
+/// Who runs in a Wasmtime store, and its storage.
+#[derive(Debug, Clone)]
+pub struct StorageCtx {
+    store: ComponentStore,
+}
+
+impl StorageCtx {
+    /// The guest is the component that `store` belongs to; see [`Stash::component`](crate::Stash::component).
+    pub fn new(store: ComponentStore) -> Self {
+        Self { store }
+    }
+
+    /// The storage of the component that runs here.
+    pub fn store(&self) -> &ComponentStore {
+        &self.store
+    }
+}
+
+/// Gives guests `stash:storage`, in a linker whose state lends a [`StorageView`].
+///
+/// The functions are async: call guests with the `async` calls of Wasmtime.
+///
+/// # Errors
+/// Wasmtime's, where the linker has one of the interfaces already.
+pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    types::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    store::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    Ok(())
+}
+
+struct HasStorage;
+
+impl HasData for HasStorage {
+    type Data<'a> = StorageCtxView<'a>;
+}

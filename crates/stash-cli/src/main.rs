@@ -1,0 +1,51 @@
+//! The `stash` command: runs components that keep their data, and lets a person see and fix that data. It holds no
+//! storage logic of its own: everything goes through `stash-host`, as an embedder's program would.
+
+mod args;
+mod ids;
+mod kv;
+mod logging;
+mod output;
+mod run;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start(arguments.verbose);
+    // As `wasmtime run` and `grep` have it: not run is 1, not looked at is 2.
+    let failed = if matches!(arguments.command, Command::Run(_)) { run::NOT_RUN } else { 2 };
+    match start(arguments) {
+        Ok(code) => code,
+        // Whoever read our output has had enough: not an error, as with every tool in a pipe.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(run::exit_code(&error).unwrap_or(failed))
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Command::Completions { shell } = arguments.command {
+        clap_complete::generate(shell, &mut Arguments::command(), "stash", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        match arguments.command {
+            Command::Run(run) => run::run(&arguments.store, run).await,
+            Command::Kv(kv) => kv::kv(&arguments.store, kv).await,
+            Command::Ids(ids) => ids::ids(&arguments.store, ids).await,
+            Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+        }
+    });
+    // A guest that was stopped may have left a read of our standard input behind, which nothing can end.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,126 @@
+//! `stash run`: a guest with our streams, arguments and exit code, as `wasmtime run` gives them, and its own data.
+
+use std::io::{Write, stdout};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow, bail};
+use stash_core::{ComponentId, StoreLimits};
+use stash_host::{CodeCache, GuestLimits, Runtime, RuntimeConfig, RuntimeError, StashConfig};
+use tracing::info;
+use wasmtime_wasi::filesystem::FsPerms;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+use crate::args::{RunArguments, StoreArguments};
+use crate::store;
+
+/// The guest could not be started.
+pub(crate) const NOT_RUN: u8 = 1;
+/// The guest trapped: 128 and the number of SIGABRT, as with `wasmtime run`.
+const TRAPPED: u8 = 134;
+
+/// The exit code that goes with an error, where it has one of its own.
+pub(crate) fn exit_code(error: &anyhow::Error) -> Option<u8> {
+    match error.downcast_ref() {
+        Some(RuntimeError::Trap { .. } | RuntimeError::Deadline { .. }) => Some(TRAPPED),
+        _ => None,
+    }
+}
+
+pub(crate) async fn run(store: &StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
+    tokio::select! {
+        outcome = run_guest(store, arguments) => outcome,
+        // Dropping the run stops the guest; the store closes on the way out.
+        code = interrupted() => Ok(ExitCode::from(code)),
+    }
+}
+
+async fn run_guest(store: &StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
+    let id = match &arguments.id {
+        Some(id) => id.clone(),
+        None => derive_id(arguments.guest())?,
+    };
+    info!("running {} as {id} on {}", arguments.guest().display(), store.store);
+    let wasi = wasi(&arguments)?;
+    let runtime = Runtime::new(RuntimeConfig {
+        code_cache: if arguments.no_code_cache { CodeCache::Off } else { CodeCache::User },
+        limits: GuestLimits {
+            memory_bytes: usize::try_from(arguments.max_memory.0).unwrap_or(usize::MAX),
+            deadline: arguments.timeout,
+            ..GuestLimits::default()
+        },
+        ..RuntimeConfig::default()
+    })?;
+    // Before the store: a guest that cannot run makes none, and compiling one holds none.
+    let program = runtime.load(arguments.guest())?;
+    let limits = StoreLimits { quota_bytes: arguments.quota.map(|quota| quota.0), ..StoreLimits::default() };
+    let stash = store::open(store, StashConfig { limits, ..StashConfig::default() }).await?;
+    let storage = stash.component(&id);
+    match &arguments.invoke {
+        Some(call) => {
+            let result = runtime.invoke(&program, storage, wasi, call).await?;
+            if !result.is_empty() {
+                writeln!(stdout(), "{result}")?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let code = runtime.run_command(&program, storage, wasi).await?;
+            // A process's exit code is one byte, and what does not fit must not come out as success.
+            Ok(ExitCode::from(u8::try_from(code.0).unwrap_or(u8::MAX)))
+        }
+    }
+}
+
+/// `app/FILE/001`, after the file's name without its ending.
+fn derive_id(guest: &Path) -> Result<ComponentId> {
+    let stem = guest.file_stem().unwrap_or_default().to_string_lossy();
+    ComponentId::new("app", &stem, "001")
+        .with_context(|| format!("{} does not make a component id; name one with --id", guest.display()))
+}
+
+fn wasi(arguments: &RunArguments) -> Result<WasiCtx> {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.inherit_stdio();
+    // As with `wasmtime run`, a program's own name is its file's.
+    let name = arguments.guest().file_name().unwrap_or_default().to_string_lossy();
+    wasi.arg(name).args(arguments.guest_args());
+    for variable in &arguments.env {
+        match variable.split_once('=') {
+            Some((name, value)) => wasi.env(name, value),
+            None => match std::env::var(variable) {
+                Ok(value) => wasi.env(variable, value),
+                Err(error) => bail!("--env {variable}: {error}; give it a value with --env {variable}=VALUE"),
+            },
+        };
+    }
+    for folder in &arguments.dir {
+        let (host, guest) = folder.split_once("::").unwrap_or((folder, folder));
+        wasi.preopened_dir(host, guest, FsPerms::ReadWrite)
+            .map_err(|error| anyhow!("--dir {folder}: the folder {host} cannot be opened: {}", error.root_cause()))?;
+    }
+    Ok(wasi.build())
+}
+
+/// Waits for Ctrl-C or a request to end, and says what to exit with.
+#[cfg(unix)]
+async fn interrupted() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the system ends us by itself.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    }
+}
+
+#[cfg(not(unix))]
+async fn interrupted() -> u8 {
+    match tokio::signal::ctrl_c().await {
+        Ok(()) => 130,
+        Err(_) => std::future::pending().await,
+    }
+}

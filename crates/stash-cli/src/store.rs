@@ -1,0 +1,21 @@
+//! Opening the store that the command line names.
+
+use anyhow::{Result, bail};
+use stash_host::{Stash, StashConfig, StoreUrl};
+
+use crate::args::StoreArguments;
+
+/// Opens the store, and makes it where it is not there.
+pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
+    Ok(Stash::open(&arguments.store, config).await?)
+}
+
+/// Opens a store to look at: one that is not there is an error and not a new store.
+pub(crate) async fn open_existing(arguments: &StoreArguments) -> Result<Stash> {
+    if let StoreUrl::Redb(path) = &arguments.store
+        && !path.exists()
+    {
+        bail!("there is no store {}; name one with --store or STASH_STORE, or run a component first", path.display());
+    }
+    open(arguments, StashConfig::default()).await
+}

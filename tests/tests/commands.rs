@@ -1,0 +1,120 @@
+//! The sample guests through the real binary, as a person runs them.
+
+use stash_tests::support::Place;
+use stash_tests::{COUNTER, MIRROR, NOTES, WORD_COUNT};
+
+#[test]
+fn a_counter_counts_on_across_processes_and_each_id_has_its_own() {
+    let place = Place::new();
+    let increment = |id: &str| place.stash(["run", "--id", id, "--invoke", "increment()", COUNTER]).success();
+    assert_eq!(increment("demo/counter/a"), "ok(1)\n");
+    assert_eq!(increment("demo/counter/a"), "ok(2)\n");
+    assert_eq!(increment("demo/counter/b"), "ok(1)\n");
+    assert_eq!(place.stash(["kv", "get", "--id", "demo/counter/a", "count"]).success(), "2\n");
+    assert_eq!(place.stash(["kv", "get", "--id", "demo/counter/b", "count"]).success(), "1\n");
+}
+
+#[test]
+fn a_counter_says_what_is_wrong_with_its_record() {
+    let place = Place::new();
+    place.stash(["kv", "set", "--id", "app/counter/001", "count", "many"]).success();
+    let result = place.stash(["run", "--invoke", "increment()", COUNTER]).success();
+    assert!(result.starts_with("err("), "{result}");
+    place.stash(["kv", "set", "--id", "app/counter/001", "count", &u64::MAX.to_string()]).success();
+    let result = place.stash(["run", "--invoke", "increment()", COUNTER]).success();
+    assert!(result.starts_with("err("), "{result}");
+    assert_eq!(place.stash(["kv", "get", "--id", "app/counter/001", "count"]).success(), format!("{}\n", u64::MAX));
+}
+
+#[test]
+fn word_count_adds_to_what_it_has_counted_before() {
+    let place = Place::new();
+    let text = "The cat and the dog.\nThe dog's cat; \u{442}\u{435}\u{441}\u{442}!";
+    let first = place.stash_with_input(["run", WORD_COUNT], text.as_bytes()).success();
+    assert!(first.lines().next().unwrap().contains("the"), "{first}");
+    assert!(first.lines().next().unwrap().contains('3'), "{first}");
+    let second = place.stash_with_input(["run", WORD_COUNT], text.as_bytes()).success();
+    assert!(second.lines().next().unwrap().contains('6'), "{second}");
+    assert_eq!(
+        place.stash(["kv", "get", "--id", "app/word-count/001", "word/\u{442}\u{435}\u{441}\u{442}"]).success(),
+        "2\n"
+    );
+    // Input that is not text loses nothing.
+    place.stash_with_input(["run", WORD_COUNT], b"\xff\xfe the \0").success();
+    assert_eq!(place.stash(["kv", "get", "--id", "app/word-count/001", "word/the"]).success(), "7\n");
+}
+
+#[test]
+fn notes_are_added_listed_shown_and_deleted() {
+    let place = Place::new();
+    place.stash(["run", NOTES, "add", "shopping/fruit", "pears", "and", "figs"]).success();
+    place.stash_with_input(["run", NOTES, "add", "shopping/bread"], b"two loaves\n").success();
+    place.stash(["run", NOTES, "add", "work", "--flags", "-x", "are text"]).success();
+    let list = place.stash(["run", NOTES, "list", "shopping/"]).success();
+    assert_eq!(list, "shopping/bread\nshopping/fruit\n");
+    assert_eq!(place.stash(["run", NOTES, "show", "shopping/fruit"]).success(), "pears and figs\n");
+    assert_eq!(place.stash(["run", NOTES, "show", "shopping/bread"]).success(), "two loaves\n");
+    assert_eq!(place.stash(["run", NOTES, "show", "work"]).success(), "--flags -x are text\n");
+    place.stash(["run", NOTES, "delete", "work"]).success();
+    let error = place.stash(["run", NOTES, "show", "work"]).failure(1);
+    assert!(error.contains("work"), "{error}");
+    assert_ne!(place.stash(["run", NOTES, "frobnicate"]).code, Some(0));
+}
+
+#[test]
+fn arguments_environment_folders_streams_and_exit_code_are_the_guests() {
+    let place = Place::new();
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    std::fs::write(place.path().join("data/file"), "on the host\n").unwrap();
+    let arguments =
+        ["run", "--dir", "data::/mnt", "--env", "A=1", "--env", "FROM_US", MIRROR, "/mnt", "--id", "x/y/z", "-v"];
+    std::fs::write(place.path().join("input"), "typed").unwrap();
+    let input = std::fs::File::open(place.path().join("input")).unwrap();
+    let output = place.command(arguments).env("FROM_US", "ours").stdin(input).output().unwrap();
+    // All that follows the guest is the guest's, also what looks like ours.
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        "arguments: [\"mirror.wasm\", \"/mnt\", \"--id\", \"x/y/z\", \"-v\"]\n\
+         environment: [(\"A\", \"1\"), (\"FROM_US\", \"ours\")]\n\
+         input: \"typed\"\n\
+         file: \"on the host\\n\"\n"
+    );
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "a word on standard error\n");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(std::fs::read_to_string(place.path().join("data/copy")).unwrap(), "on the host\n");
+
+    assert_eq!(place.stash(["run", MIRROR, "fail"]).code, Some(1));
+    // Nothing is given that was not asked for.
+    let ran = place.stash(["run", MIRROR, "/mnt"]);
+    assert!(ran.code == Some(1) && ran.out.contains("environment: []"), "{ran:?}");
+    let error = place.stash(["run", "--dir", "no-such-folder", MIRROR]).failure(1);
+    assert!(error.contains("no-such-folder"), "{error}");
+    let error = place.stash(["run", "--env", "NO_SUCH_VARIABLE_HERE", MIRROR]).failure(1);
+    assert!(error.contains("NO_SUCH_VARIABLE_HERE"), "{error}");
+}
+
+#[test]
+fn the_derived_id_is_told_where_v_asks() {
+    let place = Place::new();
+    let ran = place.stash(["-v", "run", "--invoke", "increment()", COUNTER]);
+    assert!(ran.err.contains("as app/counter/001"), "{ran:?}");
+    let quiet = place.stash(["run", "--invoke", "increment()", COUNTER]);
+    assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("ok(2)\n", ""));
+}
+
+#[test]
+fn the_store_is_where_the_url_or_the_variable_says() {
+    let place = Place::new();
+    place.stash(["run", "--store", "redb:deep/er/s.redb", "--invoke", "increment()", COUNTER]).success();
+    assert!(place.path().join("deep/er/s.redb").exists());
+    assert!(!place.path().join(".stash").exists());
+    let mut command = place.command(["run", "--invoke", "increment()", COUNTER]);
+    let output = command.env("STASH_STORE", "redb:deep/er/s.redb").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ok(2)\n");
+    for _ in 0..2 {
+        let gone = place.stash(["run", "--store", "memory:", "--invoke", "increment()", COUNTER]).success();
+        assert_eq!(gone, "ok(1)\n");
+    }
+    let error = place.stash(["ids", "--store", "mysql:x"]).failure_with_usage();
+    assert!(error.contains("redb:"), "{error}");
+}

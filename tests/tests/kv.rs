@@ -1,0 +1,127 @@
+//! `stash kv` and `stash ids`: a person, or a script, looks at and fixes a component's data.
+
+use serde_json::{Value, json};
+use stash_tests::support::Place;
+
+const ID: [&str; 2] = ["--id", "app/photos/001"];
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn values_come_from_the_command_line_a_file_or_standard_input() {
+    let place = Place::new();
+    place.stash(["kv", "set", ID[0], ID[1], "a", "text"]).success();
+    std::fs::write(place.path().join("cat.png"), b"\x89PNG\0\xff").unwrap();
+    place.stash(["kv", "set", ID[0], ID[1], "--file", "cat.png", "b"]).success();
+    place.stash_with_input(["kv", "set", ID[0], ID[1], "c"], b"from\nstdin").success();
+    place.stash_with_input(["kv", "set", ID[0], ID[1], "--file", "-", "d"], b"").success();
+
+    assert_eq!(place.stash(["kv", "get", ID[0], ID[1], "a"]).success(), "text\n");
+    let binary = place.stash(["kv", "get", ID[0], ID[1], "b"]);
+    assert_eq!(binary.out, "89504e4700ff\n");
+    assert!(binary.err.contains("--raw"), "{binary:?}");
+    let raw = place.command(["kv", "get", ID[0], ID[1], "--raw", "b"]).output().unwrap();
+    assert_eq!(raw.stdout, b"\x89PNG\0\xff");
+    assert_eq!(place.stash(["kv", "get", ID[0], ID[1], "c"]).success(), "from\nstdin\n");
+    assert_eq!(place.stash(["kv", "get", ID[0], ID[1], "d"]).success(), "\n");
+    let list = place.stash(["kv", "list", ID[0], ID[1]]).success();
+    assert_eq!(list, "a\nb\nc\nd\n");
+}
+
+#[test]
+fn exit_codes_tell_no_from_wrong() {
+    let place = Place::new();
+    place.stash(["kv", "set", ID[0], ID[1], "k", "v"]).success();
+    for command in ["get", "delete", "exists"] {
+        assert_eq!(place.stash(["kv", command, ID[0], ID[1], "missing"]).code, Some(1), "{command}");
+        let error = place.stash(["kv", command, ID[0], ID[1], ""]).failure(2);
+        assert!(error.contains("invalid key: a key has at least one byte"), "{error}");
+    }
+    assert_eq!(place.stash(["kv", "exists", ID[0], ID[1], "k"]).success(), "true\n");
+    place.stash(["kv", "delete", ID[0], ID[1], "k"]).success();
+    assert_eq!(place.stash(["kv", "exists", ID[0], ID[1], "k"]).code, Some(1));
+    let error = place.stash(["kv", "list", "--id", "not-an-id"]).failure_with_usage();
+    assert!(error.contains("app/service-a/001"), "{error}");
+    let error = place.stash(["kv", "set", ID[0], ID[1], "--file", "no-such-file", "k"]).failure(2);
+    assert!(error.contains("no-such-file"), "{error}");
+}
+
+#[test]
+fn looking_does_not_make_a_store() {
+    let place = Place::new();
+    for arguments in [&["ids"][..], &["kv", "list", ID[0], ID[1]], &["kv", "get", ID[0], ID[1], "k"]] {
+        let error = place.stash(arguments).failure(2);
+        assert!(error.contains("there is no store"), "{error}");
+    }
+    assert!(!place.path().join(".stash").exists());
+}
+
+#[test]
+fn scripts_read_json() {
+    let place = Place::new();
+    let set = place.stash(["kv", "set", ID[0], ID[1], "--json", "k", "caf\u{e9}"]).success();
+    assert_eq!(json(&set), json!({ "key": "k", "version": 1 }));
+    place.stash_with_input(["kv", "set", ID[0], ID[1], "line\nbreak"], b"\xff\0").success();
+
+    let get = place.stash(["kv", "get", ID[0], ID[1], "--json", "k"]).success();
+    assert_eq!(json(&get), json!({ "key": "k", "version": 1, "bytes": 5, "text": "caf\u{e9}" }));
+    let get = place.stash(["kv", "get", ID[0], ID[1], "--json", "line\nbreak"]).success();
+    assert_eq!(json(&get), json!({ "key": "line\nbreak", "version": 2, "bytes": 2, "hex": "ff00" }));
+    let missing = place.stash(["kv", "get", ID[0], ID[1], "--json", "missing"]);
+    assert_eq!((missing.code, missing.out.as_str()), (Some(1), "null\n"));
+
+    let list = place.stash(["kv", "list", ID[0], ID[1], "--json"]).success();
+    assert_eq!(json(&list), json!(["k", "line\nbreak"]));
+    let list = place.stash(["kv", "list", ID[0], ID[1]]).success();
+    assert_eq!(list, "k\n\"line\\nbreak\"\n");
+    let usage = place.stash(["kv", "usage", ID[0], ID[1], "--json"]).success();
+    assert_eq!(json(&usage), json!({ "id": ID[1], "keys": 2, "bytes": 1 + 5 + 10 + 2 }));
+    let ids = place.stash(["ids", "--json"]).success();
+    assert_eq!(json(&ids), json!([{ "id": ID[1], "keys": 2, "bytes": 18, "version": 2 }]));
+    let deleted = place.stash(["kv", "delete", ID[0], ID[1], "--json", "k"]).success();
+    assert_eq!(json(&deleted), json!({ "key": "k", "deleted": true }));
+}
+
+#[test]
+fn a_listing_of_many_keys_is_whole_and_may_be_cut_by_head() {
+    let place = Place::new();
+    // More than one page of the command's.
+    place.stash(["run", "--id", ID[1], "--invoke", "set-many(\"k/\", 2500, 1)", stash_tests::PROBE]).success();
+    let list = place.stash(["kv", "list", ID[0], ID[1], "k/"]).success();
+    let expected: String = (0..2500).map(|n| format!("k/{n:08}\n")).collect();
+    assert_eq!(list, expected);
+    let long = place.stash(["kv", "list", "--long", ID[0], ID[1], "k/0000000"]).success();
+    assert_eq!(long.lines().count(), 10);
+    assert!(long.lines().next().unwrap().ends_with("1 B  k/00000000"), "{long}");
+
+    let mut child = place.command(["kv", "list", ID[0], ID[1]]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn ids_tells_who_has_data_and_how_much() {
+    let place = Place::new();
+    for id in ["b/b/b", "a/a/a", "\u{43f}/\u{440}/1"] {
+        place.stash(["kv", "set", "--id", id, "k", "value"]).success();
+    }
+    let ids = place.stash(["ids"]).success();
+    let rows: Vec<_> = ids.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(rows[0], ["a/a/a", "1", "6", "B"]);
+    assert_eq!(rows[1][0], "b/b/b");
+    assert_eq!(rows[2][0], "\u{43f}/\u{440}/1");
+}
+
+#[test]
+fn help_has_examples_and_completions_are_there() {
+    let place = Place::new();
+    for command in [&["--help"][..], &["run", "--help"], &["kv", "get", "--help"], &["kv", "set", "--help"]] {
+        let help = place.stash(command).success();
+        assert!(help.contains("Examples:"), "{help}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(place.stash(["completions", shell]).success().contains("stash"));
+    }
+}

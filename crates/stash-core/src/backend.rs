@@ -110,9 +110,7 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
     }
 
     async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
-        if split_namespaced(&request.prefix).is_none() {
-            return Err(not_namespaced(&request.prefix));
-        }
+        let (scope, _) = split_namespaced(&request.prefix).ok_or_else(|| not_namespaced(&request.prefix))?;
         let prefix = KeySpace::Record.key(&request.prefix);
         let mut start = Bound::Included(prefix.clone());
         if let Some(after) = &request.after {
@@ -127,6 +125,8 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
             reverse: false,
             limit: request.limit,
             max_bytes: request.max_bytes,
+            // The space's byte and the namespace: the component asked for neither.
+            uncounted_key_bytes: 1 + scope.len(),
             value_bytes: 0,
         };
         let page = self.engine.scan(&scan).await?;

@@ -127,8 +127,8 @@ impl Batch {
     }
 
     /// Adds what to do when the batch is over; see [`CommitHooks`].
-    pub fn with_hook(mut self, hook: impl FnOnce(Option<&Committed>, &[Mutation]) + Send + 'static) -> Self {
-        self.hooks.0.push(Box::new(hook));
+    pub fn with_hook(mut self, hook: impl FnOnce(Option<&Committed>, Changes<'_>) + Send + 'static) -> Self {
+        self.hooks.0.push((self.scope.len(), Box::new(hook)));
         self
     }
 
@@ -172,7 +172,7 @@ impl Batch {
             return Err(limit("the number of checks and changes in a batch", items, MAX_BATCH_ITEMS));
         }
         let bytes = self.bytes();
-        if items > 1 && bytes > MAX_BATCH_BYTES {
+        if self.mutations.len() > 1 && bytes > MAX_BATCH_BYTES {
             return Err(limit("the size of a batch in bytes", bytes, MAX_BATCH_BYTES));
         }
         Ok(())
@@ -194,16 +194,16 @@ pub struct Committed {
     pub existed: Vec<bool>,
 }
 
-type Hook = Box<dyn FnOnce(Option<&Committed>, &[Mutation]) + Send>;
+type Hook = Box<dyn FnOnce(Option<&Committed>, Changes<'_>) + Send>;
 
 /// What layers want done when a batch is over, whatever becomes of its caller.
 ///
 /// Each hook is called exactly once: with the outcome, when the commit has taken effect and reads see it, in the order
 /// of versions and before the caller is answered; or with `None`, when the batch did not or may not have taken effect.
-/// It is shown the batch's mutations as they reached the engine, keys with their full names.
+/// It is shown the batch's changes with their keys as they were where the hook was added.
 /// A hook must be quick and must not wait.
 #[derive(Default)]
-pub struct CommitHooks(Vec<Hook>);
+pub struct CommitHooks(Vec<(usize, Hook)>);
 
 impl fmt::Debug for CommitHooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,11 +211,33 @@ impl fmt::Debug for CommitHooks {
     }
 }
 
+/// The changes of a batch, in their order, as a layer of the chain knows them.
+#[derive(Debug, Clone, Copy)]
+pub struct Changes<'a> {
+    mutations: &'a [Mutation],
+    /// What layers below have put in front of every key.
+    prefix_bytes: usize,
+}
+
+impl<'a> Changes<'a> {
+    /// Each key with its new value; `None` where it is deleted.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, Option<&'a StorageValue>)> {
+        self.mutations.iter().map(move |mutation| {
+            let value = match mutation {
+                Mutation::Set { value, .. } => Some(value),
+                Mutation::Delete { .. } => None,
+            };
+            (mutation.key().get(self.prefix_bytes..).unwrap_or_default(), value)
+        })
+    }
+}
+
 impl Batch {
     /// Calls the hooks that have not been called.
     pub(crate) fn settle(&mut self, outcome: Option<&Committed>) {
-        for hook in self.hooks.0.drain(..) {
-            hook(outcome, &self.mutations);
+        for (scope_bytes, hook) in self.hooks.0.drain(..) {
+            let prefix_bytes = self.scope.len().saturating_sub(scope_bytes);
+            hook(outcome, Changes { mutations: &self.mutations, prefix_bytes });
         }
     }
 }

@@ -12,16 +12,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::{Committed, Mutation};
+use crate::batch::Committed;
+use crate::budget::CacheBudget;
 use crate::clock::Clock;
 use crate::record::{Record, Version};
+use crate::value::StorageValue;
 
 /// How much one component's cache may hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,29 +56,6 @@ impl CacheConfig {
     }
 }
 
-/// A number of bytes that many caches share. A cache that would go over it evicts its own oldest entries.
-#[derive(Debug)]
-pub struct CacheBudget {
-    limit: usize,
-    used: AtomicUsize,
-}
-
-impl CacheBudget {
-    /// A budget of `bytes`.
-    pub fn new(bytes: usize) -> Self {
-        Self { limit: bytes, used: AtomicUsize::new(0) }
-    }
-
-    /// Bytes in use now, in all caches that share the budget.
-    pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
-    }
-
-    fn is_over(&self) -> bool {
-        self.used() > self.limit
-    }
-}
-
 /// What a cache has done and holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheStats {
@@ -98,6 +77,8 @@ pub(crate) struct Cache {
     config: CacheConfig,
     clock: Arc<dyn Clock>,
     budget: Option<Arc<CacheBudget>>,
+    /// When it was last asked, on the budget's clock.
+    last_used: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
 }
@@ -134,9 +115,39 @@ pub(crate) struct Filler {
 }
 
 impl Cache {
-    pub(crate) fn new(config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Self {
+    pub(crate) fn new(config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Arc<Self> {
         let state = State { entries: LruCache::unbounded(), bytes: 0, pending: HashMap::new(), generation: 0 };
-        Self { state: Mutex::new(state), config, clock, budget, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        let cache = Arc::new(Self {
+            state: Mutex::new(state),
+            config,
+            clock,
+            budget,
+            last_used: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        });
+        if let Some(budget) = &cache.budget {
+            budget.join(&cache);
+        }
+        cache
+    }
+
+    /// When it was last asked for an entry, in steps of its budget's clock.
+    pub(crate) fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    /// Gives up the entries used longest ago, until `enough` or nothing is left; whether it gave up any.
+    pub(crate) fn shed(&self, enough: impl Fn() -> bool) -> bool {
+        let mut state = self.state.lock();
+        let mut shed = false;
+        while !enough()
+            && let Some((_, evicted)) = state.entries.pop_lru()
+        {
+            self.forget(&mut state, &evicted);
+            shed = true;
+        }
+        shed
     }
 
     pub(crate) fn stats(&self) -> CacheStats {
@@ -150,6 +161,7 @@ impl Cache {
     }
 
     pub(crate) fn lookup(&self, key: &str) -> Lookup {
+        self.touch();
         let now = self.now();
         let mut state = self.state.lock();
         if let Some(record) = self.find(&mut state, key, now) {
@@ -162,6 +174,7 @@ impl Cache {
 
     /// All of `keys` from one state of the cache, which is one state of the namespace; or none of them.
     pub(crate) fn lookup_all(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, Filler> {
+        self.touch();
         let now = self.now();
         let mut state = self.state.lock();
         let found: Option<Vec<_>> = keys.iter().map(|key| self.find(&mut state, key, now)).collect();
@@ -179,11 +192,13 @@ impl Cache {
         let expires = self.expiry();
         let mut state = self.state.lock();
         if state.generation == filler.generation && !state.pending.contains_key(key) {
-            // No commit of this key was under way since the reader looked, so a record's own version orders it; an absent key has
-            // only its being newer than whatever was there.
+            // No commit of this key was under way since the reader looked, so a record's own version orders it; an
+            // absent key has only its being newer than whatever was there.
             let version = record.map_or(Version::default(), |record| record.version);
             self.insert(&mut state, key, record.cloned(), version, expires);
         }
+        drop(state);
+        self.balance();
     }
 
     /// A commit that changes `keys` is about to be handed down.
@@ -199,13 +214,17 @@ impl Cache {
         }
     }
 
-    /// That commit is over: visible to reads, or, with `None`, not known to have happened.
-    pub(crate) fn settle(&self, outcome: Option<&Committed>, mutations: &[Mutation]) {
+    /// That commit is over: visible to reads, or, with `None`, not known to have happened. `changes` are its keys with
+    /// their new values.
+    pub(crate) fn settle<'a>(
+        &self,
+        outcome: Option<&Committed>,
+        changes: impl Iterator<Item = (&'a str, Option<&'a StorageValue>)>,
+    ) {
         let expires = self.expiry();
         let mut state = self.state.lock();
         state.generation += 1;
-        for mutation in mutations {
-            let key = mutation.key();
+        for (key, value) in changes {
             if let Some(count) = state.pending.get_mut(key) {
                 *count -= 1;
                 if *count > 0 {
@@ -215,12 +234,24 @@ impl Cache {
                 state.pending.remove(key);
             }
             if let Some(Committed { version, .. }) = outcome {
-                let record = match mutation {
-                    Mutation::Set { value, .. } => Some(Record { version: *version, value: value.clone() }),
-                    Mutation::Delete { .. } => None,
-                };
+                let record = value.map(|value| Record { version: *version, value: value.clone() });
                 self.insert(&mut state, key, record, *version, expires);
             }
+        }
+        drop(state);
+        self.balance();
+    }
+
+    fn touch(&self) {
+        if let Some(budget) = &self.budget {
+            self.last_used.store(budget.time(), Ordering::Relaxed);
+        }
+    }
+
+    /// Makes room in the shared budget. Not to be called with the state locked: room may be made in any cache.
+    fn balance(&self) {
+        if let Some(budget) = &self.budget {
+            budget.balance();
         }
     }
 
@@ -262,11 +293,10 @@ impl Cache {
         }
         state.entries.put(key.into(), Entry { record, version, expires, cost });
         state.bytes += cost;
-        self.account(|used| used.fetch_add(cost, Ordering::Relaxed));
-        while state.bytes > self.config.max_size_bytes
-            || state.entries.len() > self.config.max_entries
-            || self.budget.as_ref().is_some_and(|budget| budget.is_over())
-        {
+        if let Some(budget) = &self.budget {
+            budget.add(cost);
+        }
+        while state.bytes > self.config.max_size_bytes || state.entries.len() > self.config.max_entries {
             let Some((_, evicted)) = state.entries.pop_lru() else { break };
             self.forget(state, &evicted);
         }
@@ -280,12 +310,8 @@ impl Cache {
 
     fn forget(&self, state: &mut State, entry: &Entry) {
         state.bytes -= entry.cost;
-        self.account(|used| used.fetch_sub(entry.cost, Ordering::Relaxed));
-    }
-
-    fn account(&self, change: impl FnOnce(&AtomicUsize) -> usize) {
         if let Some(budget) = &self.budget {
-            change(&budget.used);
+            budget.give_back(entry.cost);
         }
     }
 }
@@ -293,7 +319,9 @@ impl Cache {
 impl Drop for Cache {
     fn drop(&mut self) {
         let bytes = self.state.get_mut().bytes;
-        self.account(|used| used.fetch_sub(bytes, Ordering::Relaxed));
+        if let Some(budget) = &self.budget {
+            budget.give_back(bytes);
+        }
     }
 }
 
@@ -302,7 +330,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    fn cache(max_entries: usize, max_size_bytes: usize, budget: Option<&Arc<CacheBudget>>) -> Cache {
+    fn cache(max_entries: usize, max_size_bytes: usize, budget: Option<&Arc<CacheBudget>>) -> Arc<Cache> {
         let config = CacheConfig { max_entries, max_size_bytes, ttl: None };
         Cache::new(config, Arc::new(ManualClock::default()), budget.cloned())
     }
@@ -342,19 +370,20 @@ mod tests {
     }
 
     #[test]
-    fn a_budget_is_shared_and_given_back() {
+    fn a_budget_is_shared_and_the_idle_give_way() {
         let cost = ENTRY_OVERHEAD_BYTES + 1 + 100;
         let budget = Arc::new(CacheBudget::new(3 * cost));
-        let (one, two) = (cache(100, usize::MAX, Some(&budget)), cache(100, usize::MAX, Some(&budget)));
-        for (cache, key) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d"), (&two, "e")] {
+        let (idle, busy) = (cache(100, usize::MAX, Some(&budget)), cache(100, usize::MAX, Some(&budget)));
+        for (cache, key) in [(&idle, "a"), (&idle, "b"), (&busy, "c"), (&busy, "d")] {
             fill(cache, key, 100);
         }
-        assert_eq!((one.stats().entries, two.stats().entries), (2, 1), "a cache makes room in itself only");
+        assert_eq!((idle.stats().entries, busy.stats().entries), (1, 2), "room is made where nobody asks");
+        fill(&busy, "e", 100);
+        fill(&busy, "f", 100);
+        assert_eq!((idle.stats().entries, busy.stats().entries), (0, 3), "and then where it is oldest");
+        assert_eq!(["c", "d", "e", "f"].map(|key| holds(&busy, key)), [false, true, true, true]);
         assert_eq!(budget.used(), 3 * cost);
-        assert!(holds(&two, "e"));
-        drop(one);
-        assert_eq!(budget.used(), cost);
-        drop(two);
+        drop(busy);
         assert_eq!(budget.used(), 0);
     }
 
@@ -383,7 +412,7 @@ mod tests {
             cache.fill(filler, "k", Some(&record));
             assert!(!holds(&cache, "k"));
         }
-        cache.settle(None, &[Mutation::Delete { key: "k".to_owned() }]);
+        cache.settle(None, [("k", None)].into_iter());
         for filler in [before, during] {
             cache.fill(filler, "k", Some(&record));
             assert!(!holds(&cache, "k"));

@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Committed, Mutation};
-use crate::cache::{Cache, CacheBudget, CacheConfig, CacheStats, Lookup};
+use crate::budget::CacheBudget;
+use crate::cache::{Cache, CacheConfig, CacheStats, Lookup};
 use crate::clock::{Clock, SystemClock};
 use crate::error::StorageError;
 use crate::record::Record;
@@ -29,7 +30,7 @@ impl<S> CachedStorage<S> {
 
     /// The same with a clock for the TTL, and a budget shared with other caches.
     pub fn with(inner: S, config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Self {
-        let cache = config.is_enabled().then(|| Arc::new(Cache::new(config, clock, budget)));
+        let cache = config.is_enabled().then(|| Cache::new(config, clock, budget));
         Self { inner, cache }
     }
 
@@ -115,7 +116,7 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
         if let Some(cache) = &self.cache {
             cache.begin(batch.mutations().iter().map(Mutation::key));
             let cache = Arc::clone(cache);
-            batch = batch.with_hook(move |outcome, mutations| cache.settle(outcome, mutations));
+            batch = batch.with_hook(move |outcome, changes| cache.settle(outcome, changes.iter()));
         }
         self.inner.commit(batch).await
     }

@@ -134,10 +134,12 @@ pub struct Scan {
     pub end: Bound<Bytes>,
     /// From the end to the beginning.
     pub reverse: bool,
-    /// At most so many entries.
+    /// At most so many entries; with 0 the page is empty and says that there is no more.
     pub limit: usize,
     /// Stop after the entry with which the returned bytes reach this; there is always room for one entry.
     pub max_bytes: usize,
+    /// Leading bytes of each key that do not count towards `max_bytes`: what the caller takes off again.
+    pub uncounted_key_bytes: usize,
     /// Return at most so many leading bytes of each value: 0 for keys only, `usize::MAX` for all.
     pub value_bytes: usize,
 }
@@ -151,6 +153,7 @@ impl Scan {
             reverse: false,
             limit: usize::MAX,
             max_bytes: usize::MAX,
+            uncounted_key_bytes: 0,
             value_bytes: usize::MAX,
         }
     }
@@ -187,7 +190,8 @@ impl Scan {
             let (key, value) = entry?;
             let value = value.as_ref();
             let value = value.get(..self.value_bytes).unwrap_or(value);
-            bytes = bytes.saturating_add(key.as_ref().len()).saturating_add(value.len());
+            let key_bytes = key.as_ref().len().saturating_sub(self.uncounted_key_bytes);
+            bytes = bytes.saturating_add(key_bytes).saturating_add(value.len());
             page.entries.push((Bytes::copy_from_slice(key.as_ref()), Bytes::copy_from_slice(value)));
         }
         Ok(page)

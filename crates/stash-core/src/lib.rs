@@ -37,6 +37,7 @@
 
 mod backend;
 mod batch;
+mod budget;
 mod cache;
 mod cached;
 mod clock;
@@ -54,8 +55,9 @@ mod storage;
 mod value;
 
 pub use backend::{EngineBackend, NamespaceUsage};
-pub use batch::{Batch, Check, CommitHooks, Committed, Mutation};
-pub use cache::{CacheBudget, CacheConfig, CacheStats};
+pub use batch::{Batch, Changes, Check, CommitHooks, Committed, Mutation};
+pub use budget::CacheBudget;
+pub use cache::{CacheConfig, CacheStats};
 pub use cached::{CacheHandle, CachedStorage};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use engine::Engine;

@@ -99,7 +99,7 @@ pub struct ListRequest {
     pub after: Option<String>,
     /// At most so many.
     pub limit: usize,
-    /// Stop after the key with which the page reaches so many bytes.
+    /// Stop after the key with which the page reaches so many bytes of the component's own keys.
     pub max_bytes: usize,
 }
 

@@ -22,7 +22,6 @@ impl Files {
     fn next(&self) -> PathBuf {
         self.folder.path().join(format!("{}.redb", self.made.fetch_add(1, Ordering::Relaxed)))
     }
-
 }
 
 fn open(path: &Path) -> RedbEngine {

@@ -144,8 +144,8 @@ pub(super) async fn usage_matches_what_is_listed<F: WorldFixture>(worlds: Arc<F>
     assert_eq!(chain.usage("").await.unwrap(), stash_core::Usage::default());
 }
 
-/// Whose hook was called, with what outcome and how many changes.
-type Told = (&'static str, Option<Committed>, usize);
+/// Whose hook was called, with what outcome and which changes: each key, and whether it is set.
+type Told = (&'static str, Option<Committed>, Vec<(String, bool)>);
 
 pub(super) async fn hooks_tell_the_outcome_once<F: WorldFixture>(worlds: Arc<F>) {
     let world = worlds.fresh().await;
@@ -153,7 +153,10 @@ pub(super) async fn hooks_tell_the_outcome_once<F: WorldFixture>(worlds: Arc<F>)
     let told: Arc<Mutex<Vec<Told>>> = Arc::default();
     let hook = |name: &'static str, batch: Batch| {
         let told = Arc::clone(&told);
-        batch.with_hook(move |outcome, changes| told.lock().unwrap().push((name, outcome.cloned(), changes.len())))
+        batch.with_hook(move |outcome, changes| {
+            let changes = changes.iter().map(|(key, value)| (key.to_owned(), value.is_some())).collect();
+            told.lock().unwrap().push((name, outcome.cloned(), changes));
+        })
     };
     let committed = chain.commit(hook("set", hook("set too", sets(["a", "b"], "v")))).await.unwrap();
     chain.commit(hook("refused", Batch::new().require_absent("a").set("a", "v"))).await.unwrap_err();
@@ -164,14 +167,17 @@ pub(super) async fn hooks_tell_the_outcome_once<F: WorldFixture>(worlds: Arc<F>)
     let mut told = told.lock().unwrap();
     // The hooks of one batch come in no promised order.
     told[..2].sort_by_key(|(name, ..)| *name);
+    // The component's own keys, wherever the batch had come to.
+    let change = |key: &str, set| (key.to_owned(), set);
+    let both = vec![change("a", true), change("b", true)];
     let expected = [
-        ("set", Some(committed.clone()), 2),
-        ("set too", Some(committed), 2),
-        ("refused", None, 1),
-        ("invalid", None, 1),
-        ("never polled", None, 1),
-        ("never committed", None, 1),
-        ("unchanged", Some(unchanged), 1),
+        ("set", Some(committed.clone()), both.clone()),
+        ("set too", Some(committed), both),
+        ("refused", None, vec![change("a", true)]),
+        ("invalid", None, vec![change("", true)]),
+        ("never polled", None, vec![change("a", true)]),
+        ("never committed", None, vec![change("a", true)]),
+        ("unchanged", Some(unchanged), vec![change("absent", false)]),
     ];
     assert_eq!(*told, expected);
 }

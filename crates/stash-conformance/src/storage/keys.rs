@@ -162,6 +162,8 @@ pub(super) async fn pages_join_up<F: WorldFixture>(worlds: Arc<F>) {
     }
     let exact = page(&chain, "b", None, 8, usize::MAX).await.unwrap();
     assert_eq!((exact.keys.len(), exact.more), (8, false), "a page that ends with the last key has no more");
+    let by_bytes = page(&chain, "b", None, 10, 6).await.unwrap();
+    assert_eq!((by_bytes.keys.len(), by_bytes.more), (2, true), "two keys of three bytes, as the component wrote them");
     for (prefix, after) in [("a", "b"), ("a", "a9999"), ("", "\u{10ffff}"), ("b", "b24~")] {
         let nothing = page(&chain, prefix, Some(after), 10, usize::MAX).await.unwrap();
         assert_eq!((nothing.keys.len(), nothing.more), (0, false), "{prefix:?} after {after:?}");

@@ -1,5 +1,8 @@
 //! The sample guests through the real binary, as a person runs them.
 
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use stash_tests::support::Place;
 use stash_tests::{COUNTER, MIRROR, NOTES, WORD_COUNT};
 

@@ -1,5 +1,8 @@
 //! What goes wrong: killed hosts, trapped and hostile guests, bad components, a store that is in use.
 
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 use std::time::Duration;

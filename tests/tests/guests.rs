@@ -1,5 +1,8 @@
 //! No guest is forgotten: each loads, and exports what its test file calls.
 
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use stash_host::{GuestLimits, StashConfig, StoreUrl};
 use stash_tests::support::Host;
 

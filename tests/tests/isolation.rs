@@ -1,5 +1,8 @@
 //! Two components never meet, whatever their ids and keys; two instances of one component always agree.
 
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::collections::BTreeMap;
 
 use stash_core::ComponentStorage;

@@ -1,5 +1,8 @@
 //! Many guests at once: they share fsyncs and threads, and a pool gives them their memory.
 
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use stash_core::ComponentStorage;
 use stash_host::{Allocation, CodeCache, GuestLimits, Runtime, RuntimeConfig, Stash, StashConfig};
 use stash_tests::PROBE;

@@ -115,7 +115,9 @@ async fn what_is_read_after_an_error_is_what_the_engine_holds() {
         switch(Disk::Loses);
         let told: Arc<Mutex<Vec<Option<Committed>>>> = Arc::default();
         let telling = Arc::clone(&told);
-        let hook = move |outcome: Option<&Committed>, _: stash_core::Changes<'_>| telling.lock().unwrap().push(outcome.cloned());
+        let hook = move |outcome: Option<&Committed>, _: stash_core::Changes<'_>| {
+            telling.lock().unwrap().push(outcome.cloned());
+        };
         let lost = store.commit(Batch::new().set("k", "lost").set("gone", "lost").with_hook(hook)).await;
         assert_eq!(lost, Err(broken()), "an I/O error is never ok");
         assert_eq!(*told.lock().unwrap(), [None], "and its hooks say that nothing is known");

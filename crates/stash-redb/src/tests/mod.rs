@@ -97,7 +97,7 @@ async fn acknowledged_commits_survive_a_power_cut_at_any_moment() {
         let disk = Disk::default();
         let store = engine(&disk);
         let mut acknowledged = BTreeMap::new();
-        for n in 0..random() % 30 + 1 {
+        for n in 0..=random() % 30 {
             let (key, value) = (Bytes::from(format!("k{}", random() % 7)), Bytes::from(format!("{n}").repeat(300)));
             store.update(put(key.clone(), value.clone())).await.unwrap();
             acknowledged.insert(key, value);

@@ -251,7 +251,9 @@ impl<W: World> Run<W> {
         match step.call.clone() {
             Call::Get(key) => {
                 let expected = valid(&key).map(|()| self.models[n].records.get(&key).cloned());
+                looks_like(&chain, &key, &expected)?;
                 same(&chain.read_one(&key).await, &expected)?;
+                looks_like(&chain, &key, &expected)?;
                 same(&chain.get(&key).await, &expected.map(|record| record.map(|record| record.value)))?;
             }
             Call::Exists(key) => {
@@ -351,6 +353,21 @@ fn batch(checks: &[(bool, String)], changes: &[(String, Option<Vec<u8>>)]) -> Ba
         Some(value) => batch.set(key, value.clone()),
         None => batch.delete(key),
     })
+}
+
+/// What a storage shows at once, if it shows anything, is what it would have answered.
+fn looks_like(
+    chain: &Chain,
+    key: &str,
+    expected: &Result<Option<stash_core::Record>, StorageError>,
+) -> Result<(), String> {
+    let mut shown = None;
+    let known = chain.look(key, &mut |record| shown = record.cloned());
+    match expected {
+        _ if !known => Ok(()),
+        Ok(record) if shown == *record => Ok(()),
+        _ => Err(format!("showed {shown:?}, expected {expected:?}")),
+    }
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(

@@ -151,6 +151,10 @@ impl ComponentStorage for Wrong {
         self.inner.commit(self.rebuilt(&checks, &mutations)).await
     }
 
+    fn gaps(&self) -> u64 {
+        self.inner.gaps()
+    }
+
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         let mut usage = self.inner.usage(scope).await?;
         if self.fault == Fault::ForgetsKeysInUsage {
@@ -273,6 +277,10 @@ impl<S> NaiveCache<S> {
 }
 
 impl<S: ComponentStorage> ComponentStorage for NaiveCache<S> {
+    fn gaps(&self) -> u64 {
+        self.inner.gaps()
+    }
+
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         if let Some(cached) = self.entries.lock().unwrap().get(key) {
             return Ok(cached.clone());

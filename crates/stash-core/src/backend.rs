@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::batch::{Batch, Check, Committed, Mutation};
 use crate::engine::{Decision, Engine, EngineInfo, Scan, View, Writes};
 use crate::error::StorageError;
+use crate::format::CheckFormat;
 use crate::id::ComponentId;
 use crate::keyspace::{KeySpace, after_prefix, check_key, split_namespaced};
+use crate::namespace_state::NamespaceState;
 use crate::record::{self, Record, Version};
 use crate::storage::{ComponentStorage, KeyPage, ListRequest, Usage, check_read_size};
 
@@ -142,10 +144,7 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
         batch.check_size()?;
-        match split_namespaced(&batch.scope) {
-            Some((_, "")) => {}
-            _ => return Err(not_namespaced(&batch.scope)),
-        }
+        check_scope(&batch.scope)?;
         let keys = batch.checks.iter().map(Check::key).chain(batch.mutations.iter().map(Mutation::key));
         for key in keys {
             check_key(key.strip_prefix(batch.scope.as_str()).ok_or_else(|| not_namespaced(key))?)?;
@@ -153,11 +152,12 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
         self.engine.update(CommitBatch { cost: batch.bytes(), batch }).await
     }
 
+    fn gaps(&self) -> u64 {
+        self.engine.gaps()
+    }
+
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
-        match split_namespaced(scope) {
-            Some((_, "")) => {}
-            _ => return Err(not_namespaced(scope)),
-        }
+        check_scope(scope)?;
         let found = self.engine.read(&[&KeySpace::Namespace.key(scope)]).await?;
         let state = found.into_iter().next().flatten();
         Ok(state.map(|state| NamespaceState::decode(&state)).transpose()?.unwrap_or_default().usage())
@@ -170,50 +170,17 @@ fn not_namespaced(key: &str) -> StorageError {
     StorageError::InvalidKey { reason: format!("'{}' does not begin with a namespace", shown.escape_debug()) }
 }
 
+/// A scope is the whole prefix of one namespace.
+fn check_scope(scope: &str) -> Result<(), StorageError> {
+    match split_namespaced(scope) {
+        Some((_, "")) => Ok(()),
+        _ => Err(not_namespaced(scope)),
+    }
+}
+
 fn check_full_key(full: &str) -> Result<(), StorageError> {
     let (_, key) = split_namespaced(full).ok_or_else(|| not_namespaced(full))?;
     check_key(key)
-}
-
-/// What the store keeps of each namespace, beside its records.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct NamespaceState {
-    version: Version,
-    used_bytes: u64,
-    key_count: u64,
-}
-
-impl NamespaceState {
-    const FORMAT: u8 = 1;
-
-    fn encode(self) -> Bytes {
-        let mut out = BytesMut::with_capacity(25);
-        out.put_u8(Self::FORMAT);
-        out.put_u64(self.version.0);
-        out.put_u64(self.used_bytes);
-        out.put_u64(self.key_count);
-        out.freeze()
-    }
-
-    fn decode(stored: &[u8]) -> Result<Self, StorageError> {
-        let corrupt = || StorageError::Corrupt { reason: "a namespace's state has an unknown format".to_owned() };
-        let (&format, rest) = stored.split_first().ok_or_else(corrupt)?;
-        let (version, rest) = rest.split_first_chunk().ok_or_else(corrupt)?;
-        let (used, rest) = rest.split_first_chunk().ok_or_else(corrupt)?;
-        let (count, rest) = rest.split_first_chunk().ok_or_else(corrupt)?;
-        if format != Self::FORMAT || !rest.is_empty() {
-            return Err(corrupt());
-        }
-        Ok(Self {
-            version: Version(u64::from_be_bytes(*version)),
-            used_bytes: u64::from_be_bytes(*used),
-            key_count: u64::from_be_bytes(*count),
-        })
-    }
-
-    fn usage(self) -> Usage {
-        Usage { used_bytes: self.used_bytes, key_count: self.key_count, quota_bytes: None }
-    }
 }
 
 /// A batch on its way through the engine.
@@ -320,50 +287,4 @@ impl Decision for CommitBatch {
 
 fn widen(bytes: usize) -> i128 {
     i128::try_from(bytes).unwrap_or(i128::MAX)
-}
-
-/// Marks a new store with the format's number, and refuses one that is newer.
-struct CheckFormat;
-
-impl CheckFormat {
-    const NUMBER: u8 = 1;
-}
-
-impl Decision for CheckFormat {
-    type Output = ();
-
-    fn queue(&self) -> &'static str {
-        ""
-    }
-
-    fn cost(&self) -> usize {
-        0
-    }
-
-    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<(), StorageError> {
-        let key = KeySpace::Host.key("format");
-        let mut stored = None;
-        view.look(&key, &mut |value| stored = value.map(<[u8]>::to_vec))?;
-        match stored.as_deref() {
-            Some([Self::NUMBER]) => Ok(()),
-            Some([newer]) if *newer > Self::NUMBER => Err(StorageError::Corrupt {
-                reason: format!(
-                    "the store has format {newer} and this version of Stash reads format {}; use a newer Stash",
-                    Self::NUMBER
-                ),
-            }),
-            Some(_) => Err(StorageError::Corrupt { reason: "the store's format number is damaged".to_owned() }),
-            None => {
-                let mut anything = Scan::prefix(b"");
-                (anything.limit, anything.value_bytes) = (1, 0);
-                if !view.scan(&anything)?.entries.is_empty() {
-                    return Err(StorageError::Corrupt {
-                        reason: "the store holds data but no format number".to_owned(),
-                    });
-                }
-                writes.put(key, Bytes::from_static(&[Self::NUMBER]));
-                Ok(())
-            }
-        }
-    }
 }

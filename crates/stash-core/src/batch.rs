@@ -147,10 +147,7 @@ impl Batch {
         self.scope.insert_str(0, prefix);
         let keys = self.checks.iter_mut().map(Check::key_mut).chain(self.mutations.iter_mut().map(Mutation::key_mut));
         for key in keys {
-            let mut full = String::with_capacity(prefix.len() + key.len());
-            full.push_str(prefix);
-            full.push_str(key);
-            *key = full;
+            *key = [prefix, key].concat();
         }
     }
 

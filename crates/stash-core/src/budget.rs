@@ -34,7 +34,16 @@ impl CacheBudget {
     }
 
     pub(crate) fn join(&self, cache: &Arc<Cache>) {
-        self.members.lock().push_back(Arc::downgrade(cache));
+        let mut members = self.members.lock();
+        // Two out for one in: those of caches that are gone do not pile up.
+        for _ in 0..2 {
+            if let Some(member) = members.pop_front()
+                && member.strong_count() > 0
+            {
+                members.push_back(member);
+            }
+        }
+        members.push_back(Arc::downgrade(cache));
     }
 
     pub(crate) fn time(&self) -> u64 {

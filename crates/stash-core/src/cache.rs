@@ -9,6 +9,7 @@
 //!    nothing.
 //! 3. A reader that missed may fill the cache only if no commit has begun or ended since it looked, so a slow reader
 //!    cannot bring an old value back, not even one whose newer entry has come and gone again meanwhile.
+//! 4. An engine that was closed and opened again counts a gap, and the next lookup forgets everything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,8 +80,6 @@ pub(crate) struct Cache {
     budget: Option<Arc<CacheBudget>>,
     /// When it was last asked, on the budget's clock.
     last_used: AtomicU64,
-    hits: AtomicU64,
-    misses: AtomicU64,
 }
 
 struct State {
@@ -90,6 +89,10 @@ struct State {
     pending: HashMap<Box<str>, usize>,
     /// Grows when a commit begins, and when it is over: a reader that looked in between may have seen what it replaced.
     generation: u64,
+    /// The engine's gaps that the entries have come after.
+    gaps: u64,
+    hits: u64,
+    misses: u64,
 }
 
 /// What is known of a key: its record, or that it has none.
@@ -116,16 +119,16 @@ pub(crate) struct Filler {
 
 impl Cache {
     pub(crate) fn new(config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Arc<Self> {
-        let state = State { entries: LruCache::unbounded(), bytes: 0, pending: HashMap::new(), generation: 0 };
-        let cache = Arc::new(Self {
-            state: Mutex::new(state),
-            config,
-            clock,
-            budget,
-            last_used: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-        });
+        let state = State {
+            entries: LruCache::unbounded(),
+            bytes: 0,
+            pending: HashMap::new(),
+            generation: 0,
+            gaps: 0,
+            hits: 0,
+            misses: 0,
+        };
+        let cache = Arc::new(Self { state: Mutex::new(state), config, clock, budget, last_used: AtomicU64::new(0) });
         if let Some(budget) = &cache.budget {
             budget.join(&cache);
         }
@@ -152,38 +155,54 @@ impl Cache {
 
     pub(crate) fn stats(&self) -> CacheStats {
         let state = self.state.lock();
-        CacheStats {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
-            entries: state.entries.len(),
-            bytes: state.bytes,
-        }
+        CacheStats { hits: state.hits, misses: state.misses, entries: state.entries.len(), bytes: state.bytes }
     }
 
-    pub(crate) fn lookup(&self, key: &str) -> Lookup {
+    /// Shows a hit in place, under the lock; `false` for a miss, which is not counted: a [`lookup`](Self::lookup) follows.
+    #[inline]
+    pub(crate) fn look(&self, key: &str, gaps: u64, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        let now = self.now();
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        self.notice(state, gaps);
+        let Some(entry) = state.entries.get(key) else { return false };
+        if let (Some(now), Some(expires)) = (now, entry.expires)
+            && now >= expires
+        {
+            return false;
+        }
+        state.hits += 1;
+        self.touch();
+        see(entry.record.as_ref());
+        true
+    }
+
+    pub(crate) fn lookup(&self, key: &str, gaps: u64) -> Lookup {
         self.touch();
         let now = self.now();
         let mut state = self.state.lock();
+        self.notice(&mut state, gaps);
         if let Some(record) = self.find(&mut state, key, now) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
+            state.hits += 1;
             return Lookup::Hit(record);
         }
-        self.misses.fetch_add(1, Ordering::Relaxed);
+        state.misses += 1;
         Lookup::Miss(Filler { generation: state.generation })
     }
 
     /// All of `keys` from one state of the cache, which is one state of the namespace; or none of them.
-    pub(crate) fn lookup_all(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, Filler> {
+    pub(crate) fn lookup_all(&self, keys: &[&str], gaps: u64) -> Result<Vec<Option<Record>>, Filler> {
         self.touch();
         let now = self.now();
         let mut state = self.state.lock();
+        self.notice(&mut state, gaps);
         let found: Option<Vec<_>> = keys.iter().map(|key| self.find(&mut state, key, now)).collect();
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         if let Some(found) = found {
-            self.hits.fetch_add(count, Ordering::Relaxed);
+            state.hits += count;
             return Ok(found);
         }
-        self.misses.fetch_add(count, Ordering::Relaxed);
+        state.misses += count;
         Err(Filler { generation: state.generation })
     }
 
@@ -240,6 +259,18 @@ impl Cache {
         }
         drop(state);
         self.balance();
+    }
+
+    /// Forgets everything where the engine has had a gap. A reader that read before the gap and fills after it fills what
+    /// the next lookup forgets.
+    fn notice(&self, state: &mut State, gaps: u64) {
+        if state.gaps < gaps {
+            state.gaps = gaps;
+            state.generation += 1;
+            while let Some((_, entry)) = state.entries.pop_lru() {
+                self.forget(state, &entry);
+            }
+        }
     }
 
     fn touch(&self) {
@@ -336,12 +367,12 @@ mod tests {
     }
 
     fn fill(cache: &Cache, key: &str, bytes: usize) {
-        let Lookup::Miss(filler) = cache.lookup(key) else { panic!("{key} is there") };
+        let Lookup::Miss(filler) = cache.lookup(key, 0) else { panic!("{key} is there") };
         cache.fill(filler, key, Some(&Record { version: Version(1), value: vec![0; bytes].into() }));
     }
 
     fn holds(cache: &Cache, key: &str) -> bool {
-        matches!(cache.lookup(key), Lookup::Hit(_))
+        matches!(cache.lookup(key, 0), Lookup::Hit(_))
     }
 
     #[test]
@@ -390,24 +421,24 @@ mod tests {
     #[test]
     fn an_older_record_never_replaces_a_newer_one() {
         let cache = cache(10, usize::MAX, None);
-        let Lookup::Miss(filler) = cache.lookup("k") else { panic!("the cache is empty") };
+        let Lookup::Miss(filler) = cache.lookup("k", 0) else { panic!("the cache is empty") };
         let record = |version| Record { version: Version(version), value: "v".into() };
         for (version, held) in [(2, 2), (1, 2), (3, 3)] {
             cache.fill(filler, "k", Some(&record(version)));
-            let Lookup::Hit(Some(found)) = cache.lookup("k") else { panic!("it was filled") };
+            let Lookup::Hit(Some(found)) = cache.lookup("k", 0) else { panic!("it was filled") };
             assert_eq!(found.version, Version(held));
         }
         cache.fill(filler, "k", None);
-        assert!(matches!(cache.lookup("k"), Lookup::Hit(Some(_))), "absence that was seen earlier is older too");
+        assert!(matches!(cache.lookup("k", 0), Lookup::Hit(Some(_))), "absence that was seen earlier is older too");
     }
 
     #[test]
     fn nothing_fills_while_or_after_a_commit_is_under_way() {
         let cache = cache(10, usize::MAX, None);
         let record = Record { version: Version(1), value: "v".into() };
-        let Lookup::Miss(before) = cache.lookup("k") else { panic!("the cache is empty") };
+        let Lookup::Miss(before) = cache.lookup("k", 0) else { panic!("the cache is empty") };
         cache.begin(["k"].into_iter());
-        let Lookup::Miss(during) = cache.lookup("k") else { panic!("the key is pending") };
+        let Lookup::Miss(during) = cache.lookup("k", 0) else { panic!("the key is pending") };
         for filler in [before, during] {
             cache.fill(filler, "k", Some(&record));
             assert!(!holds(&cache, "k"));

@@ -80,9 +80,13 @@ impl fmt::Debug for CacheHandle {
 }
 
 impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
+    fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        self.cache.as_ref().is_some_and(|cache| cache.look(key, self.inner.gaps(), see))
+    }
+
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         let Some(cache) = &self.cache else { return self.inner.read_one(key).await };
-        match cache.lookup(key) {
+        match cache.lookup(key, self.inner.gaps()) {
             Lookup::Hit(record) => Ok(record),
             Lookup::Miss(filler) => {
                 let record = self.inner.read_one(key).await?;
@@ -96,7 +100,7 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
         let Some(cache) = &self.cache else { return self.inner.read(keys).await };
         // What is too much must not depend on what happens to be in the cache.
         check_read_size(keys)?;
-        match cache.lookup_all(keys) {
+        match cache.lookup_all(keys, self.inner.gaps()) {
             Ok(records) => Ok(records),
             Err(filler) => {
                 let records = self.inner.read(keys).await?;
@@ -119,6 +123,10 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
             batch = batch.with_hook(move |outcome, changes| cache.settle(outcome, changes.iter()));
         }
         self.inner.commit(batch).await
+    }
+
+    fn gaps(&self) -> u64 {
+        self.inner.gaps()
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {

@@ -37,6 +37,12 @@ pub trait Engine: Send + Sync + 'static {
     /// Reads, decides and writes, atomically and durably.
     fn update<D: Decision>(&self, decision: D) -> impl Future<Output = Result<D::Output, StorageError>> + Send;
 
+    /// Grows when the engine may hold something that neither its updates nor its hooks have told: when it was let go of
+    /// and opened again, or lost the feed of what others change. Caches are emptied then.
+    fn gaps(&self) -> u64 {
+        0
+    }
+
     /// A handle on the present state. Holding one may keep the engine from reusing space: keep it for a short time.
     fn snapshot(&self) -> impl Future<Output = Result<Self::Snapshot, StorageError>> + Send;
 }

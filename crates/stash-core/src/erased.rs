@@ -16,6 +16,9 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What [`ComponentStorage`] asks for, with boxed futures. Every storage is one; `dyn DynStorage` is a
 /// [`ComponentStorage`] again.
 pub trait DynStorage: Send + Sync + 'static {
+    /// See [`ComponentStorage::look`].
+    fn look_dyn(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool;
+
     /// See [`ComponentStorage::read_one`].
     fn read_one_dyn<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Record>, StorageError>>;
 
@@ -28,11 +31,18 @@ pub trait DynStorage: Send + Sync + 'static {
     /// See [`ComponentStorage::commit`].
     fn commit_dyn(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, StorageError>>;
 
+    /// See [`ComponentStorage::gaps`].
+    fn gaps_dyn(&self) -> u64;
+
     /// See [`ComponentStorage::usage`].
     fn usage_dyn<'a>(&'a self, scope: &'a str) -> BoxFuture<'a, Result<Usage, StorageError>>;
 }
 
 impl<S: ComponentStorage> DynStorage for S {
+    fn look_dyn(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        self.look(key, see)
+    }
+
     fn read_one_dyn<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Record>, StorageError>> {
         Box::pin(self.read_one(key))
     }
@@ -49,6 +59,10 @@ impl<S: ComponentStorage> DynStorage for S {
         Box::pin(self.commit(batch))
     }
 
+    fn gaps_dyn(&self) -> u64 {
+        self.gaps()
+    }
+
     fn usage_dyn<'a>(&'a self, scope: &'a str) -> BoxFuture<'a, Result<Usage, StorageError>> {
         Box::pin(self.usage(scope))
     }
@@ -56,6 +70,10 @@ impl<S: ComponentStorage> DynStorage for S {
 
 /// A shared storage of a type chosen at run time.
 impl ComponentStorage for Arc<dyn DynStorage> {
+    fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        (**self).look_dyn(key, see)
+    }
+
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         (**self).read_one_dyn(key).await
     }
@@ -70,6 +88,10 @@ impl ComponentStorage for Arc<dyn DynStorage> {
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
         (**self).commit_dyn(batch).await
+    }
+
+    fn gaps(&self) -> u64 {
+        (**self).gaps_dyn()
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {

@@ -51,6 +51,9 @@ pub enum StorageError {
         /// Why.
         reason: String,
     },
+    /// The store has been closed. Nothing of the call was done.
+    #[error("the store is closed")]
+    Closed,
     /// Reading or writing failed. After a failed commit the next read tells what the disk holds.
     #[error("storage I/O error: {reason}")]
     Io {

@@ -43,6 +43,10 @@ impl<S> Guarded<S> {
 }
 
 impl<S: ComponentStorage> ComponentStorage for Guarded<S> {
+    fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        self.inner.look(key, see)
+    }
+
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         self.inner.read_one(key).await
     }
@@ -68,6 +72,10 @@ impl<S: ComponentStorage> ComponentStorage for Guarded<S> {
             batch = batch.require_usage_at_most(quota);
         }
         self.inner.commit(batch).await
+    }
+
+    fn gaps(&self) -> u64 {
+        self.inner.gaps()
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {

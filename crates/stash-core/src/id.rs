@@ -64,8 +64,14 @@ impl ComponentId {
     }
 
     /// What every key of this component begins with below the namespace layer: `app/service-a/001/`.
+    #[inline]
     pub fn key_prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The full name of one of the component's keys: `app/service-a/001/user:123`.
+    pub fn full_key(&self, key: &str) -> String {
+        [self.key_prefix(), key].concat()
     }
 
     /// The printed form, `app/service-a/001`.

@@ -50,6 +50,7 @@ pub fn split_namespaced(full: &str) -> Option<(&str, &str)> {
 ///
 /// # Errors
 /// [`StorageError::InvalidKey`].
+#[inline]
 pub fn check_key(key: &str) -> Result<(), StorageError> {
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         return Err(StorageError::key_length(key.len()));

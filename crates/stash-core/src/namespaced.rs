@@ -1,10 +1,13 @@
 //! Whose data it is: puts `app/service-a/001/` in front of every key on the way down and takes it off on the way up.
 //! It must be impossible for a key to leave its namespace, whatever the key contains, and for an answer to show it.
 
+use std::cell::RefCell;
+
 use crate::batch::{Batch, Check, Committed, Mutation};
 use crate::error::StorageError;
 use crate::id::ComponentId;
 use crate::keyspace::check_key;
+use crate::limits::MAX_KEY_BYTES;
 use crate::record::Record;
 use crate::storage::{ComponentStorage, KeyPage, ListRequest, Usage};
 
@@ -35,21 +38,29 @@ impl<S> NamespacedStorage<S> {
         &self.inner
     }
 
-    fn full(&self, key: &str) -> String {
-        let prefix = self.id.key_prefix();
-        let mut full = String::with_capacity(prefix.len() + key.len());
-        full.push_str(prefix);
-        full.push_str(key);
-        full
-    }
-
     fn checked(&self, key: &str) -> Result<String, StorageError> {
         check_key(key)?;
-        Ok(self.full(key))
+        Ok(self.id.full_key(key))
     }
 }
 
 impl<S: ComponentStorage> ComponentStorage for NamespacedStorage<S> {
+    fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        thread_local! {
+            // A cached read costs less than making a new text for the full name.
+            static FULL: RefCell<String> = const { RefCell::new(String::new()) };
+        }
+        if check_key(key).is_err() {
+            return false;
+        }
+        FULL.with_borrow_mut(|full| {
+            full.clear();
+            full.push_str(self.id.key_prefix());
+            full.push_str(key);
+            self.inner.look(full, see)
+        })
+    }
+
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         self.inner.read_one(&self.checked(key)?).await
     }
@@ -61,10 +72,17 @@ impl<S: ComponentStorage> ComponentStorage for NamespacedStorage<S> {
     }
 
     async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+        // No key is so long; and nothing so long is to be copied.
+        if request.prefix.len() > MAX_KEY_BYTES {
+            return Ok(KeyPage::default());
+        }
+        if let Some(after) = request.after.as_deref().filter(|after| !after.is_empty()) {
+            check_key(after)?;
+        }
         let prefix = self.id.key_prefix();
         let request = ListRequest {
-            prefix: self.full(&request.prefix),
-            after: request.after.as_deref().map(|after| self.full(after)),
+            prefix: self.id.full_key(&request.prefix),
+            after: request.after.as_deref().map(|after| self.id.full_key(after)),
             ..request.clone()
         };
         let mut page = self.inner.scan_keys(&request).await?;
@@ -85,7 +103,11 @@ impl<S: ComponentStorage> ComponentStorage for NamespacedStorage<S> {
         self.inner.commit(batch).await.map_err(|error| error.without_prefix(prefix))
     }
 
+    fn gaps(&self) -> u64 {
+        self.inner.gaps()
+    }
+
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
-        self.inner.usage(&self.full(scope)).await
+        self.inner.usage(&self.id.full_key(scope)).await
     }
 }

@@ -1,7 +1,7 @@
 //! The envelope around every stored value. It must stay readable forever: a new meaning is a new flag or format byte,
 //! never a new meaning of an old one. `docs/FORMAT.md` draws it.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::error::StorageError;
 use crate::value::StorageValue;
@@ -44,9 +44,10 @@ pub(crate) fn encode(version: Version, value: &[u8]) -> Bytes {
 }
 
 /// The record in stored bytes; the value shares them.
-pub(crate) fn decode(stored: Bytes) -> Result<Record, StorageError> {
+pub(crate) fn decode(mut stored: Bytes) -> Result<Record, StorageError> {
     let header = decode_header(&stored)?;
-    Ok(Record { version: header.version, value: stored.slice(HEADER_BYTES..).into() })
+    stored.advance(HEADER_BYTES);
+    Ok(Record { version: header.version, value: stored.into() })
 }
 
 /// What the first bytes of a stored record tell.

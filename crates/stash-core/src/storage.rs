@@ -14,7 +14,7 @@ use crate::value::StorageValue;
 /// At the top of a chain a key is what the component wrote (`user:123`); below the
 /// [namespace layer](crate::NamespacedStorage) it is the full name (`app/service-a/001/user:123`).
 ///
-/// Three calls carry everything: `read_one`/`read`, `scan` and `commit`. `get`, `set`, `delete`, `exists` and
+/// `read`, `scan_keys`, `commit` and `usage` carry everything (`read_one` is the short way for one key); `get`, `set`, `delete`, `exists` and
 /// `list_keys` are conveniences over them.
 ///
 /// - A namespace is linearizable: what one caller was told, every later call sees, through whichever clone or instance.
@@ -26,6 +26,15 @@ use crate::value::StorageValue;
 /// Every call answers with [`StorageError`]; whatever the error, nothing of the call was done, but for
 /// [`Io`](StorageError::Io) from a commit, after which a read tells what happened.
 pub trait ComponentStorage: Send + Sync + 'static {
+    /// Shows what the storage knows of `key` at once, uncopied: its record, or that there is none. `false` where it would
+    /// have to ask further, or where the key is wrong: then nothing was shown, and [`read_one`](Self::read_one) answers.
+    ///
+    /// `see` must be quick and must not call any storage: it may run under a lock.
+    fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        let _ = (key, see);
+        false
+    }
+
     /// The record with this key.
     fn read_one(&self, key: &str) -> impl Future<Output = Result<Option<Record>, StorageError>> + Send;
 
@@ -41,6 +50,9 @@ pub trait ComponentStorage: Send + Sync + 'static {
 
     /// What the component stores. `scope` is empty at the top of a chain; the namespace layer puts its prefix there.
     fn usage(&self, scope: &str) -> impl Future<Output = Result<Usage, StorageError>> + Send;
+
+    /// Grows when caches above must be emptied; see [`Engine::gaps`](crate::Engine::gaps).
+    fn gaps(&self) -> u64;
 
     /// The value of `key`, or `None` where there is no such record.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<StorageValue>, StorageError>> + Send {

@@ -24,6 +24,7 @@ impl StorageValue {
 impl Deref for StorageValue {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         &self.0
     }

@@ -3,18 +3,20 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
+use redb::Database;
 use stash_core::StorageError;
 use stash_core::engine::{Decision, Engine, EngineInfo, Page, Scan, Snapshot, View, Writes};
 use tokio::sync::oneshot;
 
-use crate::file::{OpenError, Opener, RedbOptions, opener};
+use crate::file::{OpenError, Opener, RedbOptions, open_store};
 use crate::queue::{Job, Queue, closed};
 use crate::view::ReadView;
-use crate::writer::{OpenOrRead, Writer};
+use crate::writer::Writer;
 
 /// A redb file as an engine. It has one owner: while it is open no other process can open it.
 ///
@@ -30,6 +32,8 @@ pub struct RedbEngine {
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     published: RwLock<Published>,
+    /// How often the file was let go of and opened again.
+    pub(crate) gaps: AtomicU64,
 }
 
 /// What reads get to see.
@@ -44,6 +48,21 @@ pub(crate) enum Published {
 }
 
 impl Shared {
+    /// Whether there is nothing to read from until the file is opened again.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(&*self.published.read(), Published::Failed(_))
+    }
+
+    /// Takes a view that cannot be read out of use, unless another has taken its place already.
+    fn withdraw(&self, view: &Arc<ReadView>, cause: &StorageError) {
+        let mut published = self.published.write();
+        if matches!(&*published, Published::Open(current) if Arc::ptr_eq(current, view)) {
+            let old = std::mem::replace(&mut *published, Published::Failed(cause.clone()));
+            drop(published);
+            drop(old);
+        }
+    }
+
     pub(crate) fn publish(&self, published: Published) {
         let old = std::mem::replace(&mut *self.published.write(), published);
         // Outside the lock: the last drop of a view frees its pages.
@@ -57,15 +76,20 @@ impl RedbEngine {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(path: &Path, options: &RedbOptions) -> Result<Self, OpenError> {
-        Self::open_with(opener(path, options), path)
+        let (database, opener) = open_store(path, options)?;
+        Self::over(database, opener, path)
     }
 
-    pub(crate) fn open_with(opener: Opener, path: &Path) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared { queue: Queue::default(), published: RwLock::new(Published::Closed) });
+    pub(crate) fn over(database: Database, opener: Opener, path: &Path) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            published: RwLock::new(Published::Closed),
+            gaps: AtomicU64::new(0),
+        });
         let failed = |reason: String| OpenError::Io { path: path.to_owned(), reason };
-        let writer = Writer::open(opener, Arc::clone(&shared)).map_err(|error| match error {
-            OpenOrRead::Open(error) => error,
-            OpenOrRead::Read(error) => failed(error.to_string()),
+        let writer = Writer::start(database, opener, Arc::clone(&shared)).map_err(|error| match error {
+            StorageError::Corrupt { reason } => OpenError::NotAStore { path: path.to_owned(), reason },
+            error => failed(error.to_string()),
         })?;
         let thread = std::thread::Builder::new().name("stash-redb-writer".to_owned()).spawn(move || writer.run());
         let thread = thread.map_err(|error| failed(format!("cannot start the writer's thread: {error}")))?;
@@ -101,6 +125,20 @@ impl RedbEngine {
         }
     }
 
+    /// Reads from the present view; where the file could not be read, once more after it was opened again.
+    async fn reading<T>(&self, read: impl Fn(&ReadView) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        let view = self.view().await?;
+        match read(&view) {
+            Err(error @ StorageError::Io { .. }) => {
+                tracing::warn!(%error, "a read failed; opening the store again");
+                self.shared.withdraw(&view, &error);
+                drop(view);
+                read(&*self.view().await?)
+            }
+            answer => answer,
+        }
+    }
+
     fn published(&self) -> Published {
         self.shared.published.read().clone()
     }
@@ -126,17 +164,21 @@ impl Engine for RedbEngine {
     }
 
     async fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        self.view().await?.read(keys)
+        self.reading(|view| view.read(keys)).await
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        self.view().await?.scan(scan)
+        self.reading(|view| view.scan(scan)).await
+    }
+
+    fn gaps(&self) -> u64 {
+        self.shared.gaps.load(Ordering::Acquire)
     }
 
     async fn update<D: Decision>(&self, decision: D) -> Result<D::Output, StorageError> {
         let (reply, answer) = oneshot::channel();
         self.shared.queue.push(Box::new(DecisionJob { decision, outcome: None, reply }))?;
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
     async fn snapshot(&self) -> Result<RedbSnapshot, StorageError> {
@@ -179,7 +221,7 @@ impl<D: Decision> Job for DecisionJob<D> {
 
     fn finish(self: Box<Self>) {
         let Self { mut decision, outcome, reply } = *self;
-        let outcome = outcome.unwrap_or_else(|| Err(closed()));
+        let outcome = outcome.unwrap_or_else(|| Err(lost()));
         if let Ok(output) = &outcome {
             decision.committed(output);
         }
@@ -194,6 +236,11 @@ impl<D: Decision> Job for DecisionJob<D> {
         drop(decision);
         drop(reply.send(Err(error)));
     }
+}
+
+/// The writer went away with the update: nobody knows what became of it.
+fn lost() -> StorageError {
+    StorageError::io("committing", "the store's writer has ended")
 }
 
 /// The update that changes nothing.

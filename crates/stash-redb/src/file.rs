@@ -2,7 +2,9 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{Database, DatabaseError, TableDefinition};
 
@@ -61,28 +63,134 @@ impl OpenError {
     }
 }
 
-/// Opens a database over whatever holds it; called again after an I/O error.
+/// Opens the same database again, after an I/O error.
 pub(crate) type Opener = Box<dyn Fn() -> Result<Database, OpenError> + Send>;
 
-pub(crate) fn opener(path: &Path, options: &RedbOptions) -> Opener {
+/// Opens the store in `path`, or makes it; and says how to open that very file again.
+pub(crate) fn open_store(path: &Path, options: &RedbOptions) -> Result<(Database, Opener), OpenError> {
+    let folder = folder_of(path);
+    make_folder(folder)
+        .map_err(|error| OpenError::io(path, format!("cannot make the folder {}: {error}", folder.display())))?;
+    if path.metadata().map_or(true, |found| found.is_file() && found.len() == 0) {
+        make_store(path)?;
+    }
+    let (database, identity) = open_file(path, options)?;
+    // That the file has a name is the folder's to remember; whoever made it may not have come to this.
+    sync_folder(folder).map_err(|error| OpenError::io(path, error))?;
     let (path, options) = (path.to_owned(), options.clone());
-    Box::new(move || open_database(&path, &options))
+    let opener = Box::new(move || {
+        // Never a new file, nor one that has taken the place of ours: what was acknowledged is in ours.
+        let (database, found) = open_file(&path, &options)?;
+        if found == identity {
+            Ok(database)
+        } else {
+            Err(OpenError::io(&path, "another file has taken its place; start again with the right one"))
+        }
+    });
+    Ok((database, opener))
 }
 
-fn open_database(path: &Path, options: &RedbOptions) -> Result<Database, OpenError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)
-        .map_err(|error| OpenError::io(path, format!("cannot make the folder {}: {error}", folder.display())))?;
-    let is_new = !path.exists();
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(|error| OpenError::io(path, explain(&error)))?;
-    let database = redb::Builder::new().set_cache_size(options.page_cache_bytes).create_file(file);
-    let database = database.map_err(|error| refuse(path, error))?;
-    if is_new {
-        // The file's bytes are fsynced by redb; that it has a name is the folder's to remember.
-        sync_folder(folder).map_err(|error| OpenError::io(path, error))?;
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder and those above it, each remembered by its parent.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
     }
-    Ok(database)
+    let parent = folder_of(folder);
+    make_folder(parent)?;
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => return Err(error),
+        _ => {}
+    }
+    sync_folder(parent)
+}
+
+/// Makes an empty store beside `path` and gives it that name when it is whole: a process that is killed meanwhile leaves
+/// nothing that looks like a store.
+fn make_store(path: &Path) -> Result<(), OpenError> {
+    /// Tells threads of one process apart, as its number does processes.
+    static MADE: AtomicU64 = AtomicU64::new(0);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".new-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
+    let unfinished = path.with_file_name(name);
+    let made = fill_new_store(path, &unfinished).and_then(|()| give_name(path, &unfinished));
+    if made.is_err() {
+        // What matters is why it failed.
+        drop(fs::remove_file(&unfinished));
+    }
+    made
+}
+
+fn fill_new_store(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
+    let mut create = OpenOptions::new();
+    create.read(true).write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // Components' data is nobody else's on this machine.
+        create.mode(0o600);
+    }
+    let file = create.open(unfinished).map_err(|error| OpenError::io(path, explain(&error)))?;
+    let made = || -> Result<(), redb::Error> {
+        let database = redb::Builder::new().set_cache_size(1 << 20).create_file(file)?;
+        let writing = database.begin_write()?;
+        writing.open_table(TABLE)?;
+        writing.commit()?;
+        Ok(())
+    };
+    made().map_err(|error| OpenError::io(path, error))
+}
+
+/// Gives a finished store its name, unless another process was first.
+fn give_name(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
+    // Not a rename, which would take the name from a store that another process has just made. An empty file, and a file
+    // system without links, have nothing to lose.
+    match fs::hard_link(unfinished, path) {
+        Ok(()) => fs::remove_file(unfinished).map_err(|error| OpenError::io(path, error)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if path.metadata().is_ok_and(|found| found.len() == 0) {
+                return fs::rename(unfinished, path).map_err(|error| OpenError::io(path, error));
+            }
+            fs::remove_file(unfinished).map_err(|error| OpenError::io(path, error))
+        }
+        Err(_) => fs::rename(unfinished, path).map_err(|error| OpenError::io(path, explain(&error))),
+    }
+}
+
+/// Which file it is, whatever its name; nothing where the system does not tell.
+type Identity = Option<(u64, u64)>;
+
+fn open_file(path: &Path, options: &RedbOptions) -> Result<(Database, Identity), OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let file = file.map_err(|error| OpenError::io(path, explain(&error)))?;
+    let identity = identity(&file).map_err(|error| OpenError::io(path, error))?;
+    let mut builder = redb::Builder::new();
+    builder.set_cache_size(options.page_cache_bytes);
+    let database = unless_it_panics(|| builder.create_file(file))
+        .map_err(|reason| OpenError::NotAStore { path: path.to_owned(), reason })?
+        .map_err(|error| refuse(path, error))?;
+    Ok((database, identity))
+}
+
+/// redb trusts a page once its checksum was right, or was not looked at: a damaged file can make it panic. Here that is an
+/// error like any other.
+pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| "the file is damaged: reading it failed".to_owned())
+}
+
+#[cfg(unix)]
+fn identity(file: &File) -> io::Result<Identity> {
+    use std::os::unix::fs::MetadataExt;
+    let found = file.metadata()?;
+    Ok(Some((found.dev(), found.ino())))
+}
+
+#[cfg(not(unix))]
+fn identity(_: &File) -> io::Result<Identity> {
+    Ok(None)
 }
 
 #[cfg(unix)]
@@ -110,6 +218,9 @@ fn refuse(path: &Path, error: DatabaseError) -> OpenError {
         }
         DatabaseError::Storage(redb::StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
             OpenError::io(path, error)
+        }
+        DatabaseError::Storage(redb::StorageError::Io(error)) => {
+            OpenError::NotAStore { path: path.to_owned(), reason: error.to_string() }
         }
         other => OpenError::NotAStore { path: path.to_owned(), reason: other.to_string() },
     }

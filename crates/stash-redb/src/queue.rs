@@ -141,7 +141,7 @@ impl Queue {
 }
 
 pub(crate) fn closed() -> StorageError {
-    StorageError::Unavailable { reason: "the store is closed".to_owned() }
+    StorageError::Closed
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! What reads see: the last commit, through one open table. A view must not outlive the next commit by more than the
 //! reads that are under way, or the file could not reuse its pages.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use stash_core::StorageError;
 use stash_core::engine::{Page, Scan, View};
 
-use crate::file::TABLE;
+use crate::file::{TABLE, unless_it_panics};
 
 /// One committed state.
 pub(crate) struct ReadView(ReadOnlyTable<&'static [u8], &'static [u8]>);
@@ -17,27 +17,42 @@ impl ReadView {
     /// The state that was committed last.
     pub(crate) fn latest(database: &Database) -> Result<Self, StorageError> {
         let reading = database.begin_read().map_err(|error| StorageError::io("reading the store", error))?;
-        Ok(Self(reading.open_table(TABLE).map_err(|error| StorageError::io("reading the store", error))?))
+        match reading.open_table(TABLE) {
+            Ok(table) => Ok(Self(table)),
+            Err(redb::TableError::TableDoesNotExist(_)) => {
+                Err(StorageError::Corrupt { reason: "it is a redb file of another program".to_owned() })
+            }
+            Err(error) => Err(StorageError::io("reading the store", error)),
+        }
     }
 
     pub(crate) fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
         let copy = |key: &&[u8]| {
-            let found = self.0.get(*key).map_err(|error| StorageError::io("reading a record", error))?;
+            let found = self.0.get(*key).map_err(|error| failed("reading a record", error))?;
             Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
         };
-        keys.iter().map(copy).collect()
+        unless_it_panics(|| keys.iter().map(copy).collect())
+            .unwrap_or_else(|reason| Err(StorageError::Corrupt { reason }))
     }
 
     pub(crate) fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        scan_table(&self.0, scan)
+        unless_it_panics(|| scan_table(&self.0, scan)).unwrap_or_else(|reason| Err(StorageError::Corrupt { reason }))
     }
 }
 
-/// What a decision sees: the table of the transaction that is being put together. Remembers whether the file could not
-/// be read, because a decision may turn that error into another.
+/// Damage stays where it is, whatever is done; after any other error the file may be well when opened again.
+fn failed(doing: &str, error: redb::StorageError) -> StorageError {
+    match error {
+        redb::StorageError::Corrupted(reason) => StorageError::Corrupt { reason: format!("{doing}: {reason}") },
+        error => StorageError::io(doing, error),
+    }
+}
+
+/// What a decision sees: the table of the transaction that is being put together. Remembers why the file could not be
+/// read, because a decision may turn that error into another.
 pub(crate) struct WriteView<'a, 'txn> {
     pub(crate) table: &'a Table<'txn, &'static [u8], &'static [u8]>,
-    pub(crate) failed: Cell<bool>,
+    pub(crate) failed: RefCell<Option<StorageError>>,
 }
 
 impl View for WriteView<'_, '_> {
@@ -48,14 +63,15 @@ impl View for WriteView<'_, '_> {
                 Ok(())
             }
             Err(error) => {
-                self.failed.set(true);
-                Err(StorageError::io("reading a record", error))
+                let error = failed("reading a record", error);
+                self.failed.replace(Some(error.clone()));
+                Err(error)
             }
         }
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        scan_table(self.table, scan).inspect_err(|_| self.failed.set(true))
+        scan_table(self.table, scan).inspect_err(|error| drop(self.failed.replace(Some(error.clone()))))
     }
 }
 
@@ -64,7 +80,7 @@ fn scan_table(table: &impl ReadableTable<&'static [u8], &'static [u8]>, scan: &S
         return Ok(Page::default());
     }
     let bounds = (scan.start.as_ref().map(|key| &key[..]), scan.end.as_ref().map(|key| &key[..]));
-    let failed = |error| StorageError::io("scanning the store", error);
+    let failed = |error| failed("scanning the store", error);
     let range = table.range::<&[u8]>(bounds).map_err(failed)?;
     let entries = range.map(|entry| entry.map(|(key, value)| (Guard(key), Guard(value))));
     let page = if scan.reverse { scan.collect(entries.rev()) } else { scan.collect(entries) };

@@ -1,16 +1,17 @@
 //! The one writer: a thread that takes groups of updates and makes each group one disk commit. It must never answer an
 //! update before the disk has it, and never let one update's failure become another's.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use redb::{Database, Durability, ReadableDatabase};
+use redb::{Database, Durability};
 use stash_core::StorageError;
 use stash_core::engine::Writes;
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
 use crate::engine::{Published, Shared};
-use crate::file::{OpenError, Opener, TABLE};
+use crate::file::{Opener, TABLE, unless_it_panics};
 use crate::queue::Job;
 use crate::view::{ReadView, WriteView};
 
@@ -22,11 +23,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Opens the file and publishes what it holds.
-    pub(crate) fn open(opener: Opener, shared: Arc<Shared>) -> Result<Self, OpenOrRead> {
-        let database = opener().map_err(OpenOrRead::Open)?;
-        prepare(&database).map_err(OpenOrRead::Read)?;
-        let view = ReadView::latest(&database).map_err(OpenOrRead::Read)?;
+    /// Publishes what the file holds.
+    pub(crate) fn start(database: Database, opener: Opener, shared: Arc<Shared>) -> Result<Self, StorageError> {
+        let view = view_of(&database)?;
         shared.publish(Published::Open(Arc::new(view)));
         Ok(Self { shared, opener, database: Some(database) })
     }
@@ -43,79 +42,93 @@ impl Writer {
     }
 
     fn serve(&mut self, mut group: Vec<Box<dyn Job>>) {
-        let outcome = match self.database() {
-            Ok(database) => commit(database, &mut group),
-            Err(error) => Err(error),
+        while !group.is_empty() {
+            match self.attempt(&mut group) {
+                Ok(()) => return group.into_iter().for_each(Job::finish),
+                Err(failure) => self.recover(failure, &mut group),
+            }
+        }
+    }
+
+    /// Makes the group one commit, and shows it to readers.
+    fn attempt(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        self.open_again().map_err(Failure::whole)?;
+        let Some(database) = &self.database else {
+            return Err(Failure::whole(StorageError::io("opening the store", "it is not open")));
         };
-        match outcome {
-            Ok(view) => {
-                if let Some(view) = view {
-                    self.shared.publish(Published::Open(Arc::new(view)));
-                }
-                group.into_iter().for_each(Job::finish);
-            }
-            Err(error) => {
-                error!(%error, updates = group.len(), "a commit failed; opening the store again");
-                self.reopen(&error);
-                for job in group {
-                    job.fail(error.clone());
-                }
-            }
+        let damaged = |reason| Failure::whole(StorageError::Corrupt { reason });
+        if let Some(view) = unless_it_panics(|| commit(database, group)).map_err(damaged)?? {
+            self.shared.publish(Published::Open(Arc::new(view)));
         }
+        Ok(())
     }
 
-    fn database(&mut self) -> Result<&Database, StorageError> {
-        if self.database.is_none() {
-            self.database = Some((self.opener)().map_err(|error| StorageError::Io { reason: error.to_string() })?);
-            info!("the store is open again");
-            let view =
-                self.database.as_ref().map(|database| prepare(database).and_then(|()| ReadView::latest(database)));
-            if let Some(view) = view {
-                self.shared.publish(Published::Open(Arc::new(view?)));
-            }
-        }
-        self.database.as_ref().ok_or_else(|| StorageError::io("opening the store", "it is not open"))
-    }
-
-    /// Nothing that was cached of the file can be trusted: forget it and read what the disk holds.
-    fn reopen(&mut self, cause: &StorageError) {
-        self.shared.publish(Published::Failed(cause.clone()));
+    /// Tells those whom the failure is about; the rest stay in the group, to be tried again.
+    fn recover(&mut self, failure: Failure, group: &mut Vec<Box<dyn Job>>) {
+        // Nothing that is in memory of the file can be trusted: forget it and read what the disk holds.
+        self.shared.publish(Published::Failed(failure.error.clone()));
         drop(self.database.take());
-        if let Err(error) = self.database() {
-            error!(%error, "the store cannot be opened again yet");
-            drop(self.database.take());
-            self.shared.publish(Published::Failed(error));
+        let reopened = self.open_again();
+        match failure.job {
+            // A record that only one update reads is no reason to refuse the others.
+            Some(job) if job < group.len() => group.remove(job).fail(failure.error.clone()),
+            _ => group.drain(..).for_each(|job| job.fail(failure.error.clone())),
         }
+        // Last: a log that cannot be written must not keep anybody waiting.
+        error!(error = %failure.error, "a commit failed; the store was closed and opened again");
+        if let Err(error) = reopened {
+            self.shared.publish(Published::Failed(error.clone()));
+            error!(%error, "the store cannot be opened again yet");
+        }
+    }
+
+    fn open_again(&mut self) -> Result<(), StorageError> {
+        // A reader that could not read has taken the view out of use.
+        if self.database.is_some() && !self.shared.has_failed() {
+            return Ok(());
+        }
+        drop(self.database.take());
+        self.shared.gaps.fetch_add(1, Ordering::AcqRel);
+        let database = (self.opener)().map_err(|error| StorageError::Io { reason: error.to_string() })?;
+        let view = view_of(&database)?;
+        self.database = Some(database);
+        self.shared.publish(Published::Open(Arc::new(view)));
+        Ok(())
     }
 }
 
-/// Why a store could not be started.
-pub(crate) enum OpenOrRead {
-    Open(OpenError),
-    Read(StorageError),
+/// Why a group was not committed: because of one of its updates, or altogether.
+struct Failure {
+    job: Option<usize>,
+    error: StorageError,
+}
+
+impl Failure {
+    fn whole(error: StorageError) -> Self {
+        Self { job: None, error }
+    }
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::whole(error)
+    }
 }
 
 struct AbandonQueue(Arc<Shared>);
 
 impl Drop for AbandonQueue {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = StorageError::io("committing", "the store's writer has ended by a panic");
+            self.0.publish(Published::Failed(error));
+        }
         self.0.queue.abandon();
     }
 }
 
-/// Makes the table, once in a file's life.
-fn prepare(database: &Database) -> Result<(), StorageError> {
-    let failed = |error: redb::Error| StorageError::io("opening the store", error);
-    let reading = database.begin_read().map_err(|error| failed(error.into()))?;
-    match reading.open_table(TABLE) {
-        Ok(_) => Ok(()),
-        Err(redb::TableError::TableDoesNotExist(_)) => {
-            let writing = begin(database)?;
-            writing.open_table(TABLE).map_err(|error| failed(error.into()))?;
-            writing.commit().map_err(|error| failed(error.into()))
-        }
-        Err(error) => Err(failed(error.into())),
-    }
+fn view_of(database: &Database) -> Result<ReadView, StorageError> {
+    unless_it_panics(|| ReadView::latest(database)).unwrap_or_else(|reason| Err(StorageError::Corrupt { reason }))
 }
 
 fn begin(database: &Database) -> Result<redb::WriteTransaction, StorageError> {
@@ -128,17 +141,19 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, StorageError> {
 }
 
 /// One disk commit for a group. `None` where nothing of the group wrote.
-fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<ReadView>, StorageError> {
+fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<ReadView>, Failure> {
     let writing = begin(database)?;
     let mut wrote = false;
     {
         let mut table = writing.open_table(TABLE).map_err(|error| StorageError::io("beginning a commit", error))?;
         let mut writes = Writes::default();
-        for job in group.iter_mut() {
-            let view = WriteView { table: &table, failed: Cell::new(false) };
-            let decided = job.decide(&view, &mut writes);
-            if view.failed.get() {
-                return Err(StorageError::io("reading during a commit", "the file could not be read"));
+        for (n, job) in group.iter_mut().enumerate() {
+            let view = WriteView { table: &table, failed: RefCell::new(None) };
+            let decided = unless_it_panics(|| job.decide(&view, &mut writes));
+            let decided =
+                decided.map_err(|reason| Failure { job: Some(n), error: StorageError::Corrupt { reason } })?;
+            if let Some(error) = view.failed.into_inner() {
+                return Err(Failure { job: Some(n), error });
             }
             if !decided {
                 // Dropped unapplied: a decision that fails leaves nothing.
@@ -161,5 +176,5 @@ fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<Read
     }
     writing.commit().map_err(|error| StorageError::io("committing", error))?;
     debug!(updates = group.len(), "committed");
-    ReadView::latest(database).map(Some)
+    Ok(Some(ReadView::latest(database)?))
 }

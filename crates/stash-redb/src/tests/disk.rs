@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use redb::{Database, StorageBackend};
+use redb::{Database, ReadableDatabase, StorageBackend};
 
-use crate::file::{OpenError, Opener};
+use crate::file::{OpenError, Opener, TABLE};
 
 /// What a disk sector writes wholly or not at all.
 const SECTOR: usize = 512;
@@ -24,6 +24,8 @@ struct State {
     unsynced: Vec<Operation>,
     syncs: usize,
     failing: bool,
+    /// Reads that fail next.
+    failing_reads: usize,
     /// Writes until it begins to fail.
     fails_in: Option<u64>,
 }
@@ -52,10 +54,20 @@ impl Disk {
     pub(super) fn opener(&self) -> Opener {
         let disk = self.clone();
         Box::new(move || {
-            Database::builder()
-                .set_cache_size(1 << 20)
-                .create_with_backend(disk.clone())
-                .map_err(|error| OpenError::Io { path: "disk".into(), reason: error.to_string() })
+            let failed = |error: redb::Error| OpenError::Io { path: "disk".into(), reason: error.to_string() };
+            let database = Database::builder().set_cache_size(1 << 20).create_with_backend(disk.clone());
+            let database = database.map_err(|error| failed(error.into()))?;
+            // As `make_store` leaves a new file.
+            let prepare = || -> Result<(), redb::Error> {
+                if database.begin_read()?.list_tables()?.next().is_none() {
+                    let writing = database.begin_write()?;
+                    writing.open_table(TABLE)?;
+                    writing.commit()?;
+                }
+                Ok(())
+            };
+            prepare().map_err(failed)?;
+            Ok(database)
         })
     }
 
@@ -65,6 +77,16 @@ impl Disk {
 
     pub(super) fn fail(&self, failing: bool) {
         self.0.lock().failing = failing;
+    }
+
+    /// Fails the next reads.
+    pub(super) fn fail_reads(&self, reads: usize) {
+        self.0.lock().failing_reads = reads;
+    }
+
+    /// Whether reads that were to fail have.
+    pub(super) fn has_failed_reads(&self) -> bool {
+        self.0.lock().failing_reads == 0
     }
 
     /// Begins to fail after so many more writes.
@@ -120,7 +142,11 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
+        if state.failing_reads > 0 {
+            state.failing_reads -= 1;
+            return Err(io::Error::other("the disk fails as told"));
+        }
         let at = position(offset);
         let data =
             state.current.get(at..at + out.len()).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;

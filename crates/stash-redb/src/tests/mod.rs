@@ -1,6 +1,7 @@
 //! What only the inside can be tested for: the disk failing, the power going, groups forming. The promises that every
 //! engine keeps are in `tests/conformance.rs`.
 
+mod damage;
 mod disk;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use bytes::Bytes;
+use redb::{ReadableDatabase, TableHandle};
 use stash_core::engine::{Decision, Engine, Scan, View, Writes};
 use stash_core::{ComponentStorage, EngineBackend, NamespacedStorage, StorageError};
 
@@ -16,11 +18,13 @@ use crate::engine::RedbEngine;
 use disk::Disk;
 
 fn engine(disk: &Disk) -> RedbEngine {
-    RedbEngine::open_with(disk.opener(), Path::new("disk")).unwrap()
+    let opener = disk.opener();
+    let database = opener().unwrap();
+    RedbEngine::over(database, opener, Path::new("disk")).unwrap()
 }
 
 /// Puts one key; before that, does `first` in the writer's thread.
-struct Put<F>(Bytes, Bytes, F);
+pub(crate) struct Put<F>(Bytes, Bytes, F);
 
 impl<F: FnMut() + Send + 'static> Decision for Put<F> {
     type Output = ();
@@ -138,6 +142,29 @@ async fn after_an_io_error_reads_tell_what_the_disk_holds_and_writing_goes_on() 
     assert_eq!(store.get("k").await.unwrap().unwrap().as_text(), Some("after"));
     let usage = store.usage("").await.unwrap();
     assert_eq!((usage.used_bytes, usage.key_count), (6, 1));
+    assert!(store.gaps() > 0, "caches above are told");
+}
+
+#[tokio::test]
+async fn a_read_that_fails_once_is_read_again_from_the_file_opened_again() {
+    let disk = Disk::default();
+    let filled = engine(&disk);
+    // More than the page cache holds.
+    for n in 0..200 {
+        filled.update(put(format!("k{n:04}"), vec![b'v'; 20_000])).await.unwrap();
+    }
+    for n in 0..200 {
+        disk.fail_reads(1);
+        let key = format!("k{n:04}");
+        let found = filled.read(&[key.as_bytes()]).await.unwrap();
+        assert_eq!(found[0].as_deref(), Some(&*vec![b'v'; 20_000]));
+        if disk.has_failed_reads() {
+            assert!(filled.gaps() > 0);
+            filled.update(put("after", "v")).await.unwrap();
+            return;
+        }
+    }
+    panic!("no read ever reached the disk");
 }
 
 #[tokio::test]
@@ -146,8 +173,7 @@ async fn a_closed_engine_refuses_and_its_data_is_there_when_opened_again() {
     let first = engine(&disk);
     first.update(put("k", "v")).await.unwrap();
     first.close();
-    let error = first.update(put("k", "w")).await.unwrap_err();
-    assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+    assert_eq!(first.update(put("k", "w")).await.unwrap_err(), StorageError::Closed);
     assert!(first.read(&[b"k"]).await.is_err());
     let again = engine(&disk);
     assert_eq!(again.read(&[b"k"]).await.unwrap(), [Some(Bytes::from("v"))]);
@@ -178,13 +204,19 @@ async fn files_that_are_no_stores_are_refused_and_left_alone() {
     assert!(error.contains("it is a folder"), "{error}");
 
     // Somebody else's redb file is not made into a store.
-    let foreign = folder.path().join("foreign.redb");
-    let database = redb::Database::create(&foreign).unwrap();
-    let writing = database.begin_write().unwrap();
-    let table: redb::TableDefinition<&[u8], &[u8]> = crate::file::TABLE;
-    writing.open_table(table).unwrap().insert(&b"x"[..], &b"y"[..]).unwrap();
-    writing.commit().unwrap();
-    drop(database);
-    let error = crate::open(&foreign, &options).await.unwrap_err().to_string();
-    assert!(error.contains("no format number"), "{error}");
+    for (table, reason) in [("theirs", "of another program"), ("stash", "no format number")] {
+        let foreign = folder.path().join(table);
+        let database = redb::Database::create(&foreign).unwrap();
+        let writing = database.begin_write().unwrap();
+        let definition: redb::TableDefinition<&[u8], &[u8]> = redb::TableDefinition::new(table);
+        writing.open_table(definition).unwrap().insert(&b"x"[..], &b"y"[..]).unwrap();
+        writing.commit().unwrap();
+        drop(database);
+        let error = crate::open(&foreign, &options).await.unwrap_err().to_string();
+        assert!(error.contains("is not a store") && error.contains(reason), "{error}");
+        let database = redb::Database::create(&foreign).unwrap();
+        let tables: Vec<String> =
+            database.begin_read().unwrap().list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+        assert_eq!(tables, [table]);
+    }
 }

@@ -47,25 +47,34 @@ impl ComponentStore {
     }
 }
 
+// `(*self.chain)`: an `Arc` of a storage is a storage too, and its own `read_dyn` would put a box around the box.
 impl ComponentStorage for ComponentStore {
+    fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+        (*self.chain).look_dyn(key, see)
+    }
+
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
-        self.chain.read_one_dyn(key).await
+        (*self.chain).read_one_dyn(key).await
     }
 
     async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, StorageError> {
-        self.chain.read_dyn(keys).await
+        (*self.chain).read_dyn(keys).await
     }
 
     async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
-        self.chain.scan_keys_dyn(request).await
+        (*self.chain).scan_keys_dyn(request).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
-        self.chain.commit_dyn(batch).await
+        (*self.chain).commit_dyn(batch).await
+    }
+
+    fn gaps(&self) -> u64 {
+        (*self.chain).gaps_dyn()
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
-        self.chain.usage_dyn(scope).await
+        (*self.chain).usage_dyn(scope).await
     }
 }
 

@@ -25,7 +25,9 @@ impl Failure {
             StorageError::QuotaExceeded { .. } => types::Error::QuotaExceeded(text),
             StorageError::InvalidKey { .. } => types::Error::InvalidKey(text),
             StorageError::LimitExceeded { .. } => types::Error::LimitExceeded(text),
-            StorageError::Unavailable { .. } => types::Error::Unavailable(text),
+            // How much others write is none of a guest's business.
+            StorageError::Unavailable { .. } => types::Error::Unavailable("the store is busy; try again".to_owned()),
+            StorageError::Closed => types::Error::Unavailable(text),
             // What the engine says names files and devices of the host.
             StorageError::Io { .. } => types::Error::IoError("the store could not read or write its data".to_owned()),
             StorageError::Corrupt { .. } => types::Error::IoError("stored data cannot be read".to_owned()),

@@ -74,6 +74,7 @@
 //! This crate knows WebAssembly and chooses the engine below; what is stored and how is `stash-core`'s.
 
 mod bindings;
+mod cached_reads;
 mod component_store;
 mod failure;
 mod runtime;
@@ -83,8 +84,11 @@ mod url;
 mod view;
 
 pub use component_store::ComponentStore;
-pub use runtime::{Allocation, CodeCache, ExitCode, GuestLimits, Program, Runtime, RuntimeConfig, RuntimeError};
+pub use runtime::{
+    Allocation, CodeCache, ExitCode, GuestLimits, Invoked, Program, Runtime, RuntimeConfig, RuntimeError,
+};
 pub use stash::{Stash, StashConfig};
+pub use stash_core;
 pub use stash_redb::{OpenError, RedbOptions};
 pub use url::{InvalidStoreUrl, StoreUrl};
 pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};

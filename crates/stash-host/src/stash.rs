@@ -64,7 +64,8 @@ struct Chains {
 }
 
 impl Stash {
-    /// Opens the store that `url` names.
+    /// Opens the store that `url` names. Opening a file blocks on the disk for some milliseconds; so does dropping the
+    /// last clone, which finishes the commits that wait and closes the file.
     ///
     /// # Errors
     /// [`OpenError`], where the file cannot be used.

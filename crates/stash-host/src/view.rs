@@ -4,6 +4,7 @@
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::bindings::stash::storage::{store, types};
+use crate::cached_reads;
 use crate::component_store::ComponentStore;
 
 /// Lends a guest's storage out of the state of its Wasmtime store.
@@ -44,11 +45,14 @@ impl StorageCtx {
 ///
 /// The functions are async: call guests with the `async` calls of Wasmtime.
 ///
+/// Leaves [`Linker::allow_shadowing`] off.
+///
 /// # Errors
 /// Wasmtime's, where the linker has one of the interfaces already.
 pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     store::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    cached_reads::add_to_linker(linker)?;
     Ok(())
 }
 

@@ -37,13 +37,23 @@ pub enum RuntimeError {
         /// What is wrong, and what there is.
         reason: String,
     },
-    /// It trapped: what it had stored stays stored.
+    /// It could not be instantiated: it needs more than its limits, or failed while it started.
+    #[error("{guest} cannot be started: {reason}")]
+    Start {
+        /// The guest's file.
+        guest: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// It trapped: what it had stored stays stored. Where in the guest it happened is in the log, at level `info`.
     #[error("{guest} trapped: {reason}")]
     Trap {
         /// The guest's file.
         guest: String,
-        /// Which trap, where.
+        /// Which trap, in words.
         reason: String,
+        /// Which trap; `None` where a function of the host's failed the guest.
+        code: Option<wasmtime::Trap>,
     },
     /// It took longer than it may.
     #[error("{guest} was stopped after {seconds} s, its time limit")]

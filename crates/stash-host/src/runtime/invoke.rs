@@ -8,8 +8,8 @@ use wasmtime_wasi::WasiCtx;
 
 use crate::component_store::ComponentStore;
 
-use super::run::trap;
-use super::{Program, Runtime, RuntimeError};
+use super::run::{exit_or_trap, not_started};
+use super::{ExitCode, Program, Runtime, RuntimeError};
 
 /// An exported function: the interface it is in, if any, and its name.
 struct Export {
@@ -27,8 +27,17 @@ impl Export {
     }
 }
 
+/// How a call of a guest's function ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Invoked {
+    /// With this result, in WAVE; empty where the function has none.
+    Returned(String),
+    /// The guest ended itself, as a process would.
+    Exited(ExitCode),
+}
+
 impl Runtime {
-    /// Calls an exported function with a component's `storage`, and answers its result in WAVE; empty where it has none.
+    /// Calls an exported function with a component's `storage`, and answers its result.
     ///
     /// `call` is WAVE text, as in `increment(5)`. A function of an exported interface is called by its own name, or, where
     /// several have the name, with the interface's in front: `example:shop/orders#place("pears", 2)`.
@@ -44,7 +53,7 @@ impl Runtime {
         storage: ComponentStore,
         wasi: WasiCtx,
         call: &str,
-    ) -> Result<String, RuntimeError> {
+    ) -> Result<Invoked, RuntimeError> {
         let guest = &program.name;
         let refuse = |reason: String| RuntimeError::Call { guest: guest.clone(), reason };
         let (interface, call) = match call.split_once('#') {
@@ -63,7 +72,8 @@ impl Runtime {
         let export = match (matches.next(), matches.next()) {
             (Some(export), None) => export,
             (None, _) => {
-                return Err(refuse(format!("it has no function '{}'; {}", parsed.name(), self.offer(program))));
+                let asked = interface.map_or_else(String::new, |interface| format!("{interface}#")) + parsed.name();
+                return Err(refuse(format!("it has no function '{asked}'; {}", self.offer(program))));
             }
             (Some(first), Some(second)) => {
                 return Err(refuse(format!(
@@ -77,7 +87,8 @@ impl Runtime {
 
         let mut store = self.new_store(storage, wasi);
         let run = async {
-            let instance = program.pre.instantiate_async(&mut store).await.map_err(|error| trap(guest, &error))?;
+            let instance = program.pre.instantiate_async(&mut store).await;
+            let instance = instance.map_err(|error| not_started(guest, &error))?;
             let function = instance
                 .get_func(&mut store, export.index)
                 .ok_or_else(|| refuse(format!("its export '{}' is not a function", export.full_name())))?;
@@ -87,10 +98,12 @@ impl Runtime {
                 refuse(format!("the arguments do not fit {}: {error}", DisplayFunc(signature.clone())))
             })?;
             let mut results = vec![Val::Bool(false); WasmFunc::results(&signature).count()];
-            function.call_async(&mut store, &arguments, &mut results).await.map_err(|error| trap(guest, &error))?;
+            if let Err(error) = function.call_async(&mut store, &arguments, &mut results).await {
+                return exit_or_trap(guest, &error).map(Invoked::Exited);
+            }
             let texts: Result<Vec<_>, _> = results.iter().map(Val::to_wave).collect();
             let texts = texts.map_err(|error| refuse(format!("its result has no WAVE text: {error:#}")))?;
-            Ok(texts.join(", "))
+            Ok(Invoked::Returned(texts.join(", ")))
         };
         self.within_deadline(guest, run).await?
     }

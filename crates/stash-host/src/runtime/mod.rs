@@ -16,6 +16,7 @@ use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Stor
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 pub use error::RuntimeError;
+pub use invoke::Invoked;
 pub use limits::GuestLimits;
 pub use program::Program;
 pub use run::ExitCode;
@@ -72,7 +73,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// let stash = Stash::open(&"redb:store.redb".parse()?, StashConfig::default()).await?;
 /// let store = stash.component(&"app/counter/001".parse()?);
 /// let result = runtime.invoke(&counter, store, WasiCtx::builder().build(), "increment()").await?;
-/// println!("{result}");
+/// println!("{result:?}");
 /// # Ok(())
 /// # }
 /// ```

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::{I32Exit, WasiCtx};
 
@@ -34,16 +35,13 @@ impl Runtime {
         })?;
         let mut store = self.new_store(storage, wasi);
         let run = async {
-            let command = command.instantiate_async(&mut store).await?;
-            command.wasi_cli_run().call_run(&mut store).await
+            let command = command.instantiate_async(&mut store).await.map_err(|error| not_started(guest, &error))?;
+            Ok(command.wasi_cli_run().call_run(&mut store).await)
         };
-        match self.within_deadline(guest, run).await? {
+        match self.within_deadline(guest, run).await?? {
             Ok(Ok(())) => Ok(ExitCode(0)),
             Ok(Err(())) => Ok(ExitCode(1)),
-            Err(error) => match error.downcast_ref::<I32Exit>() {
-                Some(exit) => Ok(ExitCode(exit.0)),
-                None => Err(trap(guest, &error)),
-            },
+            Err(error) => exit_or_trap(guest, &error),
         }
     }
 
@@ -60,8 +58,27 @@ impl Runtime {
     }
 }
 
+/// How a guest ended that did not return: by its own wish, or by a trap.
+pub(super) fn exit_or_trap(guest: &str, error: &wasmtime::Error) -> Result<ExitCode, RuntimeError> {
+    match error.downcast_ref::<I32Exit>() {
+        Some(exit) => Ok(ExitCode(exit.0)),
+        None => Err(trap(guest, error)),
+    }
+}
+
+/// A guest that failed before any of its functions was called. What its own code did then is a trap as any other.
+pub(super) fn not_started(guest: &str, error: &wasmtime::Error) -> RuntimeError {
+    if error.is::<Trap>() {
+        return trap(guest, error);
+    }
+    RuntimeError::Start { guest: guest.to_owned(), reason: format!("{error:#}") }
+}
+
 /// The trap itself for the error; where in the guest it happened for the log.
-pub(super) fn trap(guest: &str, error: &wasmtime::Error) -> RuntimeError {
-    tracing::info!("{guest} trapped: {error:?}");
-    RuntimeError::Trap { guest: guest.to_owned(), reason: error.root_cause().to_string() }
+fn trap(guest: &str, error: &wasmtime::Error) -> RuntimeError {
+    if let Some(place) = error.downcast_ref::<WasmBacktrace>() {
+        tracing::info!("{guest} trapped: {place}");
+    }
+    let code = error.downcast_ref::<Trap>().copied();
+    RuntimeError::Trap { guest: guest.to_owned(), reason: error.root_cause().to_string(), code }
 }

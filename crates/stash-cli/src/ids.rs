@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bytesize::ByteSize;
 use serde_json::json;
+use stash_core::NamespaceUsage;
 
 use crate::args::{IdsArguments, StoreArguments};
+use crate::output::JsonRows;
 use crate::store::open_existing;
 
 /// Components read at once.
@@ -15,11 +17,13 @@ const PAGE: usize = 1000;
 
 pub(crate) async fn ids(store: &StoreArguments, arguments: IdsArguments) -> Result<ExitCode> {
     let stash = open_existing(store).await?;
-    let mut all = Vec::new();
+    let mut found: Vec<NamespaceUsage> = Vec::new();
+    let mut last = None;
     loop {
-        let page = stash.components(all.last().map(|found: &stash_core::NamespaceUsage| &found.id), PAGE).await?;
+        let page = stash.components(last.as_ref(), PAGE).await?;
         let done = page.len() < PAGE;
-        all.extend(page);
+        last = page.last().map(|component| component.id.clone());
+        found.extend(page.into_iter().filter(|component| arguments.all || component.usage.key_count > 0));
         if done {
             break;
         }
@@ -27,29 +31,28 @@ pub(crate) async fn ids(store: &StoreArguments, arguments: IdsArguments) -> Resu
 
     let mut out = stdout().lock();
     if arguments.json {
-        let rows: Vec<_> = all
-            .iter()
-            .map(|found| {
-                json!({
-                    "id": found.id,
-                    "keys": found.usage.key_count,
-                    "bytes": found.usage.used_bytes,
-                    "version": found.version.0,
-                })
-            })
-            .collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+        let mut rows = JsonRows::new(out);
+        for component in &found {
+            rows.row(&json!({
+                "id": component.id,
+                "key_count": component.usage.key_count,
+                "used_bytes": component.usage.used_bytes,
+                "version": component.version.0,
+            }))?;
+        }
+        rows.end()?;
         return Ok(ExitCode::SUCCESS);
     }
-    if all.is_empty() {
-        eprintln!("no component has stored anything in {}", store.store);
+    if found.is_empty() {
+        crate::output::say(&format!("no component has data in {}", store.url()?));
         return Ok(ExitCode::SUCCESS);
     }
-    let width = all.iter().map(|found| found.id.as_str().chars().count()).max().unwrap_or_default().max("ID".len());
+    let shown: Vec<String> = found.iter().map(|component| crate::output::key(component.id.as_str())).collect();
+    let width = shown.iter().map(|id| id.chars().count()).max().unwrap_or_default().max("ID".len());
     writeln!(out, "{:<width$}  {:>10}  {:>10}", "ID", "KEYS", "SIZE")?;
-    for found in &all {
-        let size = ByteSize(found.usage.used_bytes).to_string();
-        writeln!(out, "{:<width$}  {:>10}  {:>10}", found.id, found.usage.key_count, size)?;
+    for (id, component) in shown.iter().zip(&found) {
+        let size = ByteSize(component.usage.used_bytes).to_string();
+        writeln!(out, "{id:<width$}  {:>10}  {size:>10}", component.usage.key_count)?;
     }
     Ok(ExitCode::SUCCESS)
 }

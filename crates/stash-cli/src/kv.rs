@@ -5,15 +5,15 @@ use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 use stash_core::limits::DEFAULT_MAX_VALUE_BYTES;
-use stash_core::{ComponentStorage, ListRequest, Usage};
+use stash_core::{Batch, ComponentId, ComponentStorage, ListRequest, Usage};
 use stash_host::{ComponentStore, StashConfig};
 
-use crate::args::{KvArguments, KvCommand, KvTarget, StoreArguments};
-use crate::output;
+use crate::args::{KvArguments, KvCommand, StoreArguments};
+use crate::output::{self, JsonRows};
 use crate::store::{open, open_existing};
 
 /// What grep says too: nothing wrong, but no.
@@ -22,25 +22,32 @@ const NO: u8 = 1;
 /// Keys read at once.
 const PAGE: usize = 1000;
 
+/// Whose data, and how to print.
+struct Target {
+    id: ComponentId,
+    json: bool,
+}
+
 pub(crate) async fn kv(store: &StoreArguments, arguments: KvArguments) -> Result<ExitCode> {
-    let existing =
-        async |target: &KvTarget| -> Result<ComponentStore> { Ok(open_existing(store).await?.component(&target.id)) };
+    let target = Target { id: arguments.id()?.clone(), json: arguments.json };
+    let existing = async || -> Result<ComponentStore> { Ok(open_existing(store).await?.component(&target.id)) };
     match arguments.command {
-        KvCommand::Get { target, raw, key } => get(&existing(&target).await?, &target, raw, &key).await,
-        KvCommand::Set { target, file, key, value } => {
+        KvCommand::Get { raw: true, .. } if target.json => bail!("--raw and --json do not go together"),
+        KvCommand::Get { raw, key } => get(&existing().await?, &target, raw, &key).await,
+        KvCommand::Set { file, key, value } => {
             let value = match value {
                 Some(value) => value.into_bytes(),
                 None => read_value(file.as_deref())?,
             };
             let component = open(store, StashConfig::default()).await?.component(&target.id);
-            let committed = component.commit(stash_core::Batch::new().set(&key, value)).await?;
+            let committed = component.commit(Batch::new().set(&key, value)).await?;
             if target.json {
                 writeln!(stdout(), "{}", json!({ "key": key, "version": committed.version.0 }))?;
             }
             Ok(ExitCode::SUCCESS)
         }
-        KvCommand::Delete { target, key } => {
-            let deleted = existing(&target).await?.delete(&key).await?;
+        KvCommand::Delete { key } => {
+            let deleted = existing().await?.delete(&key).await?;
             if target.json {
                 writeln!(stdout(), "{}", json!({ "key": key, "deleted": deleted }))?;
             } else if !deleted {
@@ -48,8 +55,8 @@ pub(crate) async fn kv(store: &StoreArguments, arguments: KvArguments) -> Result
             }
             Ok(yes_or_no(deleted))
         }
-        KvCommand::Exists { target, key } => {
-            let exists = existing(&target).await?.exists(&key).await?;
+        KvCommand::Exists { key } => {
+            let exists = existing().await?.exists(&key).await?;
             if target.json {
                 writeln!(stdout(), "{}", json!({ "key": key, "exists": exists }))?;
             } else {
@@ -57,8 +64,8 @@ pub(crate) async fn kv(store: &StoreArguments, arguments: KvArguments) -> Result
             }
             Ok(yes_or_no(exists))
         }
-        KvCommand::List { target, long, prefix } => list(&existing(&target).await?, &target, long, prefix).await,
-        KvCommand::Usage { target } => usage(existing(&target).await?.usage("").await?, &target),
+        KvCommand::List { long, prefix } => list(&existing().await?, &target, long, prefix).await,
+        KvCommand::Usage => usage(existing().await?.usage("").await?, &target),
     }
 }
 
@@ -66,11 +73,11 @@ fn yes_or_no(yes: bool) -> ExitCode {
     if yes { ExitCode::SUCCESS } else { ExitCode::from(NO) }
 }
 
-fn say_absent(target: &KvTarget, key: &str) {
-    eprintln!("{} has no key {}", target.id, output::key(key));
+fn say_absent(target: &Target, key: &str) {
+    output::say(&format!("{} has no key {}", output::key(target.id.as_str()), output::key(key)));
 }
 
-async fn get(component: &ComponentStore, target: &KvTarget, raw: bool, key: &str) -> Result<ExitCode> {
+async fn get(component: &ComponentStore, target: &Target, raw: bool, key: &str) -> Result<ExitCode> {
     let Some(record) = component.read_one(key).await? else {
         if target.json {
             writeln!(stdout(), "null")?;
@@ -95,52 +102,55 @@ async fn get(component: &ComponentStore, target: &KvTarget, raw: bool, key: &str
         writeln!(out, "{text}")?;
     } else {
         writeln!(out, "{}", output::hex(&record.value))?;
-        eprintln!("(hex of {} bytes; --raw writes them as they are)", record.value.len());
+        output::say(&format!("(hex of {} bytes; --raw writes them as they are)", record.value.len()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The bytes of a file or of standard input, up to one more than a value may have.
+/// The bytes of a file or of standard input.
 fn read_value(file: Option<&Path>) -> Result<Vec<u8>> {
-    let limit = u64::try_from(DEFAULT_MAX_VALUE_BYTES)?.saturating_add(1);
-    let mut value = Vec::new();
-    match file.filter(|file| *file != Path::new("-")) {
+    let (name, mut input): (String, Box<dyn Read>) = match file.filter(|file| *file != Path::new("-")) {
         Some(file) => {
-            let opened = File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-            opened.take(limit).read_to_end(&mut value).with_context(|| format!("cannot read {}", file.display()))?;
+            let name = file.display().to_string();
+            let opened = File::open(file).with_context(|| format!("cannot read {name}"))?;
+            (name, Box::new(opened))
         }
         None => {
             if stdin().is_terminal() {
-                eprintln!("(type the value, then Ctrl-D)");
+                output::say("(type the value, then Ctrl-D)");
             }
-            stdin().lock().take(limit).read_to_end(&mut value).context("cannot read standard input")?;
+            ("standard input".to_owned(), Box::new(stdin()))
         }
+    };
+    let limit = u64::try_from(DEFAULT_MAX_VALUE_BYTES)?;
+    let mut value = Vec::new();
+    input.by_ref().take(limit + 1).read_to_end(&mut value).with_context(|| format!("cannot read {name}"))?;
+    if value.len() > DEFAULT_MAX_VALUE_BYTES {
+        bail!("{name} has more than {limit} bytes, the largest value that can be stored");
     }
     Ok(value)
 }
 
-async fn list(component: &ComponentStore, target: &KvTarget, long: bool, prefix: String) -> Result<ExitCode> {
+async fn list(component: &ComponentStore, target: &Target, long: bool, prefix: String) -> Result<ExitCode> {
     let mut request = ListRequest { prefix, after: None, limit: PAGE, max_bytes: usize::MAX };
     let mut out = stdout().lock();
-    let mut rows = Vec::new();
+    let mut rows = target.json.then(|| JsonRows::new(stdout()));
     loop {
         let page = component.scan_keys(&request).await?;
-        if long {
-            for key in &page.keys {
+        for key in &page.keys {
+            let record = if long { component.read_one(key).await? } else { None };
+            match (&mut rows, record) {
                 // Gone since the page was read: then it is not listed.
-                let Some(record) = component.read_one(key).await? else { continue };
-                if target.json {
-                    rows.push(json!({ "key": key, "version": record.version.0, "bytes": record.value.len() }));
-                } else {
+                (_, None) if long => {}
+                (Some(rows), Some(record)) => {
+                    rows.row(&json!({ "key": key, "version": record.version.0, "bytes": record.value.len() }))?;
+                }
+                (Some(rows), None) => rows.row(&json!(key))?,
+                (None, Some(record)) => {
                     let size = ByteSize(u64::try_from(record.value.len())?).to_string();
                     writeln!(out, "{:>8}  {size:>10}  {}", record.version.0, output::key(key))?;
                 }
-            }
-        } else if target.json {
-            rows.extend(page.keys.iter().map(|key| json!(key)));
-        } else {
-            for key in &page.keys {
-                writeln!(out, "{}", output::key(key))?;
+                (None, None) => writeln!(out, "{}", output::key(key))?,
             }
         }
         match page.keys.last() {
@@ -148,21 +158,25 @@ async fn list(component: &ComponentStore, target: &KvTarget, long: bool, prefix:
             _ => break,
         }
     }
-    if target.json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?;
+    if let Some(rows) = rows {
+        rows.end()?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn usage(usage: Usage, target: &KvTarget) -> Result<ExitCode> {
+fn usage(usage: Usage, target: &Target) -> Result<ExitCode> {
     let mut out = stdout().lock();
     if target.json {
-        let row = json!({ "id": target.id, "keys": usage.key_count, "bytes": usage.used_bytes });
+        let row = json!({
+            "id": target.id,
+            "key_count": usage.key_count,
+            "used_bytes": usage.used_bytes,
+            "quota_bytes": usage.quota_bytes,
+        });
         writeln!(out, "{row}")?;
     } else {
         let keys = if usage.key_count == 1 { "key" } else { "keys" };
-        let size = ByteSize(usage.used_bytes);
-        writeln!(out, "{} {keys}, {size} ({} bytes)", usage.key_count, usage.used_bytes)?;
+        writeln!(out, "{} {keys}, {} ({} bytes)", usage.key_count, ByteSize(usage.used_bytes), usage.used_bytes)?;
     }
     Ok(ExitCode::SUCCESS)
 }

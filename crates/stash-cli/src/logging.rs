@@ -15,11 +15,18 @@ pub(crate) fn start(verbose: u8) {
         || EnvFilter::new(default),
         |chosen| {
             EnvFilter::try_new(chosen).unwrap_or_else(|error| {
-                eprintln!("warning: RUST_LOG is not understood ({error}); going on without it");
+                crate::output::say(&format!("warning: RUST_LOG is not understood ({error}); going on without it"));
                 EnvFilter::new(default)
             })
         },
     );
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours).without_time().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(colours)
+        .without_time()
+        // A log that cannot be written (a full disk) must not stop what it tells about.
+        .log_internal_errors(false)
+        .init();
 }

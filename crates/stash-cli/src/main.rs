@@ -9,6 +9,7 @@ mod output;
 mod run;
 mod store;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough: not an error, as with every tool in a pipe.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::say(&format!("error: {}", output::one_line(&format!("{error:#}"))));
             ExitCode::from(run::exit_code(&error).unwrap_or(failed))
         }
     }
@@ -33,13 +34,15 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Command::Completions { shell } = arguments.command {
-        clap_complete::generate(shell, &mut Arguments::command(), "stash", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Arguments::command(), "stash", &mut script);
+        std::io::stdout().write_all(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         match arguments.command {
-            Command::Run(run) => run::run(&arguments.store, run).await,
+            Command::Run(run) => run::run(arguments.store, run).await,
             Command::Kv(kv) => kv::kv(&arguments.store, kv).await,
             Command::Ids(ids) => ids::ids(&arguments.store, ids).await,
             Command::Completions { .. } => Ok(ExitCode::SUCCESS),

@@ -3,16 +3,17 @@
 use std::io::{Write, stdout};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use stash_core::{ComponentId, StoreLimits};
-use stash_host::{CodeCache, GuestLimits, Runtime, RuntimeConfig, RuntimeError, StashConfig};
+use stash_host::{CodeCache, GuestLimits, Invoked, Runtime, RuntimeConfig, RuntimeError, StashConfig, StoreUrl};
 use tracing::info;
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::args::{RunArguments, StoreArguments};
-use crate::store;
+use crate::{output, store};
 
 /// The guest could not be started.
 pub(crate) const NOT_RUN: u8 = 1;
@@ -27,21 +28,34 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> Option<u8> {
     }
 }
 
-pub(crate) async fn run(store: &StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
+pub(crate) async fn run(store: StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
+    // A task of its own: a guest may be in a system call that nothing ends (a pipe that nobody reads), and a request to
+    // end must be heard all the same.
+    let mut guest = tokio::spawn(run_guest(store, arguments));
     tokio::select! {
-        outcome = run_guest(store, arguments) => outcome,
-        // Dropping the run stops the guest; the store closes on the way out.
-        code = interrupted() => Ok(ExitCode::from(code)),
+        outcome = &mut guest => outcome?,
+        code = interrupted() => {
+            guest.abort();
+            // The store closes when the guest is gone. Where it does not go, the process ends around it: what was
+            // acknowledged is on disk.
+            if tokio::time::timeout(CLOSING, guest).await.is_err() {
+                output::say("the guest could not be stopped in time; its store was not closed, and loses nothing by it");
+            }
+            Ok(ExitCode::from(code))
+        }
     }
 }
 
-async fn run_guest(store: &StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
+/// How long a guest that was asked to end may take.
+const CLOSING: Duration = Duration::from_secs(5);
+
+async fn run_guest(store: StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
     let id = match &arguments.id {
         Some(id) => id.clone(),
         None => derive_id(arguments.guest())?,
     };
-    info!("running {} as {id} on {}", arguments.guest().display(), store.store);
-    let wasi = wasi(&arguments)?;
+    info!("running {} as {id}", arguments.guest().display());
+    let wasi = wasi(&arguments, &store.url()?)?;
     let runtime = Runtime::new(RuntimeConfig {
         code_cache: if arguments.no_code_cache { CodeCache::Off } else { CodeCache::User },
         limits: GuestLimits {
@@ -52,24 +66,30 @@ async fn run_guest(store: &StoreArguments, arguments: RunArguments) -> Result<Ex
         ..RuntimeConfig::default()
     })?;
     // Before the store: a guest that cannot run makes none, and compiling one holds none.
-    let program = runtime.load(arguments.guest())?;
+    // On a thread of its own: compiling takes seconds, and a request to end must be heard meanwhile.
+    let program = {
+        let (runtime, guest) = (runtime.clone(), arguments.guest().to_owned());
+        tokio::task::spawn_blocking(move || runtime.load(&guest)).await??
+    };
     let limits = StoreLimits { quota_bytes: arguments.quota.map(|quota| quota.0), ..StoreLimits::default() };
-    let stash = store::open(store, StashConfig { limits, ..StashConfig::default() }).await?;
+    let stash = store::open(&store, StashConfig { limits, ..StashConfig::default() }).await?;
     let storage = stash.component(&id);
     match &arguments.invoke {
         Some(call) => {
-            let result = runtime.invoke(&program, storage, wasi, call).await?;
-            if !result.is_empty() {
-                writeln!(stdout(), "{result}")?;
+            match runtime.invoke(&program, storage, wasi, call).await? {
+                Invoked::Returned(result) if result.is_empty() => {}
+                Invoked::Returned(result) => writeln!(stdout(), "{result}")?,
+                Invoked::Exited(code) => return Ok(process_code(code)),
             }
             Ok(ExitCode::SUCCESS)
         }
-        None => {
-            let code = runtime.run_command(&program, storage, wasi).await?;
-            // A process's exit code is one byte, and what does not fit must not come out as success.
-            Ok(ExitCode::from(u8::try_from(code.0).unwrap_or(u8::MAX)))
-        }
+        None => Ok(process_code(runtime.run_command(&program, storage, wasi).await?)),
     }
+}
+
+/// A process's exit code is one byte, and what does not fit must not come out as success.
+fn process_code(code: stash_host::ExitCode) -> ExitCode {
+    ExitCode::from(u8::try_from(code.0).unwrap_or(u8::MAX))
 }
 
 /// `app/FILE/001`, after the file's name without its ending.
@@ -79,12 +99,18 @@ fn derive_id(guest: &Path) -> Result<ComponentId> {
         .with_context(|| format!("{} does not make a component id; name one with --id", guest.display()))
 }
 
-fn wasi(arguments: &RunArguments) -> Result<WasiCtx> {
+fn wasi(arguments: &RunArguments, store: &StoreUrl) -> Result<WasiCtx> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.inherit_stdio();
     // As with `wasmtime run`, a program's own name is its file's.
     let name = arguments.guest().file_name().unwrap_or_default().to_string_lossy();
-    wasi.arg(name).args(arguments.guest_args());
+    wasi.arg(name);
+    for argument in arguments.guest_args() {
+        let text = argument.to_str().with_context(|| {
+            format!("the argument {} is not UTF-8, and components take only that", argument.display())
+        })?;
+        wasi.arg(text);
+    }
     for variable in &arguments.env {
         match variable.split_once('=') {
             Some((name, value)) => wasi.env(name, value),
@@ -96,10 +122,31 @@ fn wasi(arguments: &RunArguments) -> Result<WasiCtx> {
     }
     for folder in &arguments.dir {
         let (host, guest) = folder.split_once("::").unwrap_or((folder, folder));
-        wasi.preopened_dir(host, guest, FsPerms::ReadWrite)
-            .map_err(|error| anyhow!("--dir {folder}: the folder {host} cannot be opened: {}", error.root_cause()))?;
+        if let StoreUrl::Redb(path) = store
+            && holds(Path::new(host), path)
+        {
+            bail!(
+                "--dir '{folder}' would give the guest the store {} with everybody's data; keep the store elsewhere with --store",
+                path.display()
+            );
+        }
+        wasi.preopened_dir(host, guest, FsPerms::ReadWrite).map_err(|error| {
+            anyhow!("--dir '{folder}': the folder '{host}' cannot be opened: {}", error.root_cause())
+        })?;
     }
     Ok(wasi.build())
+}
+
+/// Whether the file is, or would be made, in the folder or below it.
+fn holds(folder: &Path, file: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else { return false };
+    // The nearest part of the path that is there: what is not there yet is made below it.
+    let Ok(file) = std::path::absolute(file) else { return true };
+    let existing = file.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    existing.is_none_or(|(part, real)| match file.strip_prefix(part) {
+        Ok(rest) => real.join(rest).starts_with(&folder),
+        Err(_) => true,
+    })
 }
 
 /// Waits for Ctrl-C or a request to end, and says what to exit with.

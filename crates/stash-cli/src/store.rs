@@ -2,18 +2,22 @@
 
 use anyhow::{Result, bail};
 use stash_host::{Stash, StashConfig, StoreUrl};
+use tracing::info;
 
 use crate::args::StoreArguments;
 
 /// Opens the store, and makes it where it is not there.
 pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
-    Ok(Stash::open(&arguments.store, config).await?)
+    let url = arguments.url()?;
+    info!("the store is {url}");
+    Ok(Stash::open(&url, config).await?)
 }
 
 /// Opens a store to look at: one that is not there is an error and not a new store.
 pub(crate) async fn open_existing(arguments: &StoreArguments) -> Result<Stash> {
-    if let StoreUrl::Redb(path) = &arguments.store
-        && !path.exists()
+    if let StoreUrl::Redb(path) = arguments.url()?
+        // An empty file is one that nobody has made a store yet.
+        && !path.metadata().is_ok_and(|found| found.len() > 0)
     {
         bail!("there is no store {}; name one with --store or STASH_STORE, or run a component first", path.display());
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use stash_host::{
-    ComponentStore, GuestLimits, Program, Runtime, RuntimeConfig, RuntimeError, Stash, StashConfig, StoreUrl,
+    ComponentStore, GuestLimits, Invoked, Program, Runtime, RuntimeConfig, RuntimeError, Stash, StashConfig, StoreUrl,
 };
 use tempfile::TempDir;
 use wasmtime_wasi::WasiCtx;
@@ -186,8 +186,14 @@ impl Host {
     ///
     /// # Errors
     /// Whatever the runtime says.
+    ///
+    /// # Panics
+    /// Where the guest ends itself instead of answering.
     pub async fn invoke(&self, program: &Program, id: &str, call: &str) -> Result<String, RuntimeError> {
-        self.runtime.invoke(program, self.component(id), WasiCtx::builder().build(), call).await
+        match self.runtime.invoke(program, self.component(id), WasiCtx::builder().build(), call).await? {
+            Invoked::Returned(result) => Ok(result),
+            Invoked::Exited(code) => panic!("{call} ended the guest with {code:?}"),
+        }
     }
 }
 

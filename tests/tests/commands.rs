@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use stash_tests::support::Place;
-use stash_tests::{COUNTER, MIRROR, NOTES, WORD_COUNT};
+use stash_tests::{COUNTER, MIRROR, NOTES, PROBE, WORD_COUNT};
 
 #[test]
 fn a_counter_counts_on_across_processes_and_each_id_has_its_own() {
@@ -97,6 +97,59 @@ fn arguments_environment_folders_streams_and_exit_code_are_the_guests() {
 }
 
 #[test]
+fn a_folder_with_the_store_in_it_is_not_given_to_a_guest() {
+    let place = Place::new();
+    for (folder, store) in [(".", ".stash/store.redb"), (".stash", ".stash/store.redb"), (".", "made/later.redb")] {
+        std::fs::create_dir_all(place.path().join(".stash")).unwrap();
+        let error = place.stash(["run", "--store", &format!("redb:{store}"), "--dir", folder, MIRROR]).failure(1);
+        assert!(error.contains("everybody's data") && error.contains("--store"), "{error}");
+    }
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    place.stash(["run", "--dir", "data", MIRROR]).success();
+}
+
+#[test]
+fn limits_on_a_run_are_the_command_lines() {
+    let place = Place::new();
+    let refused = place.stash(["run", "--quota", "20", "--invoke", "set-many(\"k\", 2, 10)", PROBE]).success();
+    assert!(refused.contains("quota-exceeded: quota exceeded: 19 of 20 bytes"), "{refused}");
+    let got = place.stash(["run", "--max-memory", "20MiB", "--invoke", "grow(100)", PROBE]).success();
+    assert!((5..20).contains(&got.trim().parse::<u32>().unwrap()), "{got}");
+    let error = place.stash(["run", "--max-memory", "100KiB", MIRROR]).failure(1);
+    assert!(error.contains("cannot be started") && error.contains("memory"), "{error}");
+    for (option, value) in [("--quota", "3xx"), ("--timeout", "soon")] {
+        let error = place.stash(["run", option, value, MIRROR]).failure_with_usage();
+        assert!(error.contains("write a number of"), "{error}");
+    }
+    assert_eq!(place.stash(["run", "--timeout", "60", "--no-code-cache", MIRROR, "fail"]).code, Some(1));
+}
+
+#[test]
+fn a_guest_that_ends_itself_has_its_own_exit_code_also_when_invoked() {
+    let place = Place::new();
+    assert_eq!(place.stash(["run", "--invoke", "run()", MIRROR]).code, Some(0));
+    let ran = place.stash(["run", "--invoke", "leave(false)", PROBE]);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
+    let ran = place.stash(["run", "--invoke", "leave(true)", PROBE]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""), "{ran:?}");
+}
+
+#[test]
+fn what_is_logged_is_chosen_and_goes_to_standard_error() {
+    let place = Place::new();
+    let log = |filter: &str, colour: &str| {
+        let mut command = place.command(["run", "--invoke", "increment()", COUNTER]);
+        let output = command.env("RUST_LOG", filter).env("NO_COLOR", colour).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("ok("), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(log("stash_redb=debug", "").contains("committed"));
+    assert_eq!(log("error", ""), "");
+    assert!(log("=[", "1").contains("RUST_LOG is not understood"));
+    assert!(!log("trace", "").contains('\u{1b}'), "no colours in a pipe");
+}
+
+#[test]
 fn the_derived_id_is_told_where_v_asks() {
     let place = Place::new();
     let ran = place.stash(["-v", "run", "--invoke", "increment()", COUNTER]);
@@ -120,4 +173,9 @@ fn the_store_is_where_the_url_or_the_variable_says() {
     }
     let error = place.stash(["ids", "--store", "mysql:x"]).failure_with_usage();
     assert!(error.contains("redb:"), "{error}");
+    let output = place.command(["ids"]).env("STASH_STORE", "mysql:x").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("STASH_STORE"), "{output:?}");
+    // Set to nothing is not set.
+    let output = place.command(["run", "--invoke", "increment()", COUNTER]).env("STASH_STORE", "").output().unwrap();
+    assert!(output.status.success() && place.path().join(".stash/store.redb").exists(), "{output:?}");
 }

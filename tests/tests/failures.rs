@@ -77,6 +77,28 @@ fn a_guest_that_waits_for_input_can_be_ended() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_guest_that_nobody_reads_from_can_be_ended() {
+    let place = Place::new();
+    let mut child = place.command(["run", "--id", "a/b/c", SET_STREAM]).stdout(Stdio::piped()).spawn().unwrap();
+    // Nobody reads: when the pipe is full, the guest hangs in a write.
+    let full = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/task/{}/wchan", child.id(), child.id()));
+        stat.is_ok_and(|place| place.contains("pipe"))
+    };
+    for _ in 0..200 {
+        if full() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let kill = std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(place.stash(["kv", "usage", "--id", "a/b/c"]).success().contains("key"));
+}
+
 #[test]
 fn a_trapped_guest_leaves_the_store_sound() {
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! No guest is forgotten: each loads, and exports what its test file calls.
+//! No guest is forgotten: each loads.
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

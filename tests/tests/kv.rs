@@ -47,6 +47,8 @@ fn exit_codes_tell_no_from_wrong() {
     assert_eq!(place.stash(["kv", "exists", ID[0], ID[1], "k"]).code, Some(1));
     let error = place.stash(["kv", "list", "--id", "not-an-id"]).failure_with_usage();
     assert!(error.contains("app/service-a/001"), "{error}");
+    let error = place.stash(["kv", "list"]).failure(2);
+    assert!(error.contains("--id"), "{error}");
     let error = place.stash(["kv", "set", ID[0], ID[1], "--file", "no-such-file", "k"]).failure(2);
     assert!(error.contains("no-such-file"), "{error}");
 }
@@ -59,6 +61,29 @@ fn looking_does_not_make_a_store() {
         assert!(error.contains("there is no store"), "{error}");
     }
     assert!(!place.path().join(".stash").exists());
+    // Nor does an empty file become one.
+    std::fs::write(place.path().join("empty"), "").unwrap();
+    place.stash(["--store", "redb:empty", "ids"]).failure(2);
+    assert_eq!(place.path().join("empty").metadata().unwrap().len(), 0);
+}
+
+#[test]
+fn a_value_that_is_too_large_is_refused_before_it_is_read() {
+    let place = Place::new();
+    std::fs::File::create(place.path().join("large")).unwrap().set_len(1 << 40).unwrap();
+    let error = place.stash(["kv", "set", ID[0], ID[1], "--file", "large", "k"]).failure(2);
+    assert!(error.contains("more than 16777216 bytes"), "{error}");
+}
+
+#[test]
+fn names_do_not_drive_the_terminal() {
+    let place = Place::new();
+    place.stash(["kv", "set", "--id", "a/b\u{202e}/c", "k\u{200b}", "v"]).success();
+    assert!(place.stash(["ids"]).success().contains(r#""a/b\u{202e}/c""#));
+    let list = place.stash(["kv", "--id", "a/b\u{202e}/c", "list"]).success();
+    assert_eq!(list, "\"k\\u{200b}\"\n");
+    let error = place.stash(["--store", "redb:\u{1b}[31m", "ids"]).failure(2);
+    assert!(!error.contains('\u{1b}'), "{error:?}");
 }
 
 #[test]
@@ -80,9 +105,9 @@ fn scripts_read_json() {
     let list = place.stash(["kv", "list", ID[0], ID[1]]).success();
     assert_eq!(list, "k\n\"line\\nbreak\"\n");
     let usage = place.stash(["kv", "usage", ID[0], ID[1], "--json"]).success();
-    assert_eq!(json(&usage), json!({ "id": ID[1], "keys": 2, "bytes": 1 + 5 + 10 + 2 }));
+    assert_eq!(json(&usage), json!({ "id": ID[1], "key_count": 2, "used_bytes": 1 + 5 + 10 + 2, "quota_bytes": null }));
     let ids = place.stash(["ids", "--json"]).success();
-    assert_eq!(json(&ids), json!([{ "id": ID[1], "keys": 2, "bytes": 18, "version": 2 }]));
+    assert_eq!(json(&ids), json!([{ "id": ID[1], "key_count": 2, "used_bytes": 18, "version": 2 }]));
     let deleted = place.stash(["kv", "delete", ID[0], ID[1], "--json", "k"]).success();
     assert_eq!(json(&deleted), json!({ "key": "k", "deleted": true }));
 }
@@ -106,11 +131,14 @@ fn a_listing_of_many_keys_is_whole_and_may_be_cut_by_head() {
 #[test]
 fn ids_tells_who_has_data_and_how_much() {
     let place = Place::new();
-    for id in ["b/b/b", "a/a/a", "\u{43f}/\u{440}/1"] {
+    for id in ["b/b/b", "a/a/a", "\u{43f}/\u{440}/1", "gone/gone/gone"] {
         place.stash(["kv", "set", "--id", id, "k", "value"]).success();
     }
+    place.stash(["kv", "delete", "--id", "gone/gone/gone", "k"]).success();
+    assert!(place.stash(["ids", "--all"]).success().contains("gone/gone/gone"));
     let ids = place.stash(["ids"]).success();
     let rows: Vec<_> = ids.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(rows.len(), 3, "{ids}");
     assert_eq!(rows[0], ["a/a/a", "1", "6", "B"]);
     assert_eq!(rows[1][0], "b/b/b");
     assert_eq!(rows[2][0], "\u{43f}/\u{440}/1");

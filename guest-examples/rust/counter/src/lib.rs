@@ -1,5 +1,6 @@
 //! A counter that survives the process: the smallest component that exports functions and keeps something.
-//! It must never start again from zero because it could not read what it kept.
+//! It must never start again from zero because it could not read what it kept. It counts for one instance at a time: it
+//! reads and then writes, and two instances between the two would count once.
 
 wit_bindgen::generate!({
     path: "../../../wit",
@@ -37,7 +38,7 @@ impl Guest for Counter {
         let Some(bytes) = store::get(KEY).map_err(reason)? else { return Ok(0) };
         str::from_utf8(&bytes)
             .ok()
-            .and_then(|text| text.parse().ok())
+            .and_then(|text| text.trim().parse().ok())
             .ok_or_else(|| format!("'{KEY}' holds {:?}, not a number", String::from_utf8_lossy(&bytes)))
     }
 }

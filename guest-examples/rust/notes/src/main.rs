@@ -1,5 +1,6 @@
 //! Keeps notes by title. An ordinary Rust program with a command line.
-//! It must never replace a note that it was not told to delete.
+//! It must never replace a note that it was not told to delete, so long as one instance runs at a time: no call of this
+//! version asks and stores in one.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "stash:storage/imports", generate_all });
 

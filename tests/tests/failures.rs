@@ -136,6 +136,40 @@ async fn a_hostile_guest_fails_itself_and_nobody_else() {
     assert_eq!(host.invoke(&probe, other, "exists(\"k\")").await.unwrap(), "ok(true)");
 }
 
+#[tokio::test]
+async fn tables_and_handles_are_bounded() {
+    let host = Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await;
+    let table = r#"(component
+        (core module $m (table $t 1 funcref)
+            (func (export "grow") (param i32) (result i32) (table.grow $t (ref.null func) (local.get 0))))
+        (core instance $i (instantiate $m))
+        (func (export "grow") (param "n" s32) (result s32) (canon lift (core func $i "grow"))))"#;
+    let table = host.runtime.load_bytes("table.wat", table.as_bytes()).unwrap();
+    assert_eq!(host.invoke(&table, "a/b/c", "grow(999999)").await.unwrap(), "1");
+    assert_eq!(host.invoke(&table, "a/b/c", "grow(1000000)").await.unwrap(), "-1");
+
+    let handles = r#"(component
+        (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type (sub resource)))))
+        (alias export $poll "pollable" (type $pollable))
+        (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+            (alias outer 1 $pollable (type $outer))
+            (export "pollable" (type $p (eq $outer)))
+            (export "subscribe-duration" (func (param "when" u64) (result (own $p))))))
+        (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+        (core module $m
+            (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+            (func (export "take") (param i32)
+                (loop $more
+                    (drop (call $subscribe (i64.const 1)))
+                    (br_if $more (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))
+        (core instance $i (instantiate $m (with "host" (instance (export "subscribe" (func $subscribe))))))
+        (func (export "take") (param "n" s32) (canon lift (core func $i "take"))))"#;
+    let handles = host.runtime.load_bytes("handles.wat", handles.as_bytes()).unwrap();
+    assert_eq!(host.invoke(&handles, "a/b/c", "take(1000)").await.unwrap(), "");
+    let error = host.invoke(&handles, "a/b/c", "take(20000)").await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Trap { .. }), "{error}");
+}
+
 #[test]
 fn a_guest_that_takes_too_long_is_stopped() {
     let place = Place::new();

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough: not an error, as with every tool in a pipe.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::say(&format!("error: {}", output::one_line(&format!("{error:#}"))));
+            output::say(&format!("error: {}{}", output::one_line(&format!("{error:#}")), run::advice(&error)));
             ExitCode::from(run::exit_code(&error).unwrap_or(failed))
         }
     }

@@ -28,6 +28,15 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> Option<u8> {
     }
 }
 
+/// What more can be done about an error.
+pub(crate) fn advice(error: &anyhow::Error) -> &'static str {
+    match error.downcast_ref() {
+        Some(RuntimeError::Trap { .. }) => "; 'stash -v run' shows where",
+        Some(RuntimeError::Start { .. }) => "; 'stash run --max-memory' gives it more memory, if that is it",
+        _ => "",
+    }
+}
+
 pub(crate) async fn run(store: StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
     // A task of its own: a guest may be in a system call that nothing ends (a pipe that nobody reads), and a request to
     // end must be heard all the same.

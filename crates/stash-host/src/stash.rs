@@ -44,7 +44,8 @@ impl Default for StashConfig {
 /// Chains kept, with their caches, for components that have no instance now.
 const IDLE_CHAINS: usize = 4096;
 
-/// An opened store. Clones are the same store; the last one to go closes it.
+/// An opened store. Clones are the same store. It is closed when the last clone, the last [`ComponentStore`] made from it
+/// and the last commit under way are gone.
 #[derive(Clone)]
 pub struct Stash {
     inner: Arc<Inner>,
@@ -160,6 +161,8 @@ impl<E: Engine> HostBackend for EngineBackend<E> {
 mod tests {
     use super::*;
     use stash_core::ComponentStorage;
+    use stash_core::engine::{Decision, View, Writes};
+    use std::sync::mpsc;
 
     #[tokio::test]
     async fn one_chain_a_component_and_idle_ones_go() {
@@ -172,5 +175,64 @@ mod tests {
         assert!(stash.inner.chains.lock().by_id.len() <= IDLE_CHAINS + 1);
         let again = stash.component(held.id());
         assert!(Arc::ptr_eq(&held.inner_chain(), &again.inner_chain()));
+    }
+
+    /// Holds the writer until it is released.
+    struct Block(mpsc::Receiver<()>);
+
+    impl Decision for Block {
+        type Output = ();
+
+        fn queue(&self) -> &'static str {
+            "block"
+        }
+
+        fn cost(&self) -> usize {
+            0
+        }
+
+        fn decide(&mut self, _: &dyn View, _: &mut Writes) -> Result<(), StorageError> {
+            self.0.recv().map_err(|error| StorageError::io("waiting", error))
+        }
+    }
+
+    async fn starts<T>(call: &mut std::pin::Pin<Box<impl Future<Output = T>>>) {
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx))).await.is_pending());
+    }
+
+    #[tokio::test]
+    async fn a_chain_whose_commit_is_under_way_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let backend = stash_redb::open(&folder.path().join("store"), &RedbOptions::default()).await.unwrap();
+        let stash = Stash::over(backend.clone(), StashConfig::default());
+        let make_others = |names: std::ops::Range<usize>| {
+            for n in names {
+                stash.component(&ComponentId::new("app", "idle", &n.to_string()).unwrap());
+            }
+        };
+        let (release, held) = mpsc::channel();
+        let mut block = Box::pin(backend.engine().update(Block(held)));
+        starts(&mut block).await;
+
+        // A commit that waits for the writer, and whose caller and component's handles are gone.
+        let store = stash.component(&"app/gone/0".parse().unwrap());
+        let chain = Arc::downgrade(&store.inner_chain());
+        let mut commit = Box::pin({
+            let store = store.clone();
+            async move { store.set("k", "v").await }
+        });
+        starts(&mut commit).await;
+        drop((commit, store));
+        make_others(0..IDLE_CHAINS * 2);
+        assert!(chain.upgrade().is_some(), "its cache is the one that the commit will tell");
+
+        release.send(()).unwrap();
+        block.await.unwrap();
+        // The writer serves in order: behind this the commit is over.
+        let (at_once, held) = mpsc::channel();
+        at_once.send(()).unwrap();
+        backend.engine().update(Block(held)).await.unwrap();
+        make_others(IDLE_CHAINS * 2..IDLE_CHAINS * 5);
+        assert!(chain.upgrade().is_none(), "and then it may go");
     }
 }

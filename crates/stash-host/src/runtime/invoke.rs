@@ -62,7 +62,8 @@ impl Runtime {
             _ => (None, call),
         };
         let parsed = UntypedFuncCall::parse(call).map_err(|error| {
-            refuse(format!("'{call}' is not a call in WAVE text ({error}); write for example 'name(1, \"text\")'"))
+            let shown: String = call.chars().take(60).collect();
+            refuse(format!("'{shown}' is not a call in WAVE text ({error}); write for example 'name(1, \"text\")'"))
         })?;
 
         let exports = self.exports(program);

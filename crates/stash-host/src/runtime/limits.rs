@@ -13,7 +13,8 @@ pub struct GuestLimits {
     pub table_elements: usize,
     /// Handles that it may hold: files, streams and the like.
     pub resources: usize,
-    /// How long a call may take, waiting included; `None` for as long as it likes.
+    /// How long a call may take, waiting included; `None` for as long as it likes. Needs a Tokio runtime with its timer
+    /// on. A guest that hangs in a write to a stream that nobody reads is not ended by it.
     pub deadline: Option<Duration>,
 }
 

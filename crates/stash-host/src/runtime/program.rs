@@ -27,7 +27,7 @@ const COMPONENT: &[u8] = &[0x0d, 0x00, 0x01, 0x00];
 impl Runtime {
     /// Compiles and links the component in a file: binary, or the text form. Blocks while it compiles, which takes
     /// seconds for a component of several megabytes that is not in the code cache: not to be called on an async executor's
-    /// thread that others need.
+    /// thread that others need. Compiling has no limits of its own: bound the size of components from strangers.
     ///
     /// # Errors
     /// [`RuntimeError`]: the file cannot be read, is not a component, or imports what the host does not have.

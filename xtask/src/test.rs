@@ -3,9 +3,6 @@
 use crate::{command, guests, wasm};
 use anyhow::{Context, Result};
 
-/// The benchmarks pull in all that they compare with, and have no tests.
-const WITHOUT_BENCH: [&str; 3] = ["--workspace", "--exclude", "stash-bench"];
-
 /// All tests; with `args`, `cargo test` with these alone.
 pub fn run(args: &[&str]) -> Result<()> {
     build_stash()?;
@@ -19,7 +16,7 @@ pub fn run(args: &[&str]) -> Result<()> {
     test.args(["test", "--locked"]);
     // A choice of packages is the caller's.
     if !args.iter().any(|arg| matches!(*arg, "-p" | "--package")) {
-        test.args(WITHOUT_BENCH);
+        test.arg("--workspace");
     }
     command::run(test.args(args))
 }
@@ -28,12 +25,15 @@ pub fn run(args: &[&str]) -> Result<()> {
 pub fn build_stash() -> Result<()> {
     // `--examples` makes cargo choose the features that the tests need. Without it wasmtime would be compiled once for the
     // command and once for the tests. This program is running, so it is left alone.
-    command::run(
-        command::cargo()
-            .args(["build", "--locked", "--bins", "--examples"])
-            .args(WITHOUT_BENCH)
-            .args(["--exclude", "xtask"]),
-    )
+    command::run(command::cargo().args([
+        "build",
+        "--locked",
+        "--workspace",
+        "--bins",
+        "--examples",
+        "--exclude",
+        "xtask",
+    ]))
     .context("cannot build the stash command")
 }
 

@@ -106,6 +106,37 @@ fn a_folder_with_the_store_in_it_is_not_given_to_a_guest() {
     }
     std::fs::create_dir(place.path().join("data")).unwrap();
     place.stash(["run", "--dir", "data", MIRROR]).success();
+    place.stash(["run", "--store", "redb:data/../s.redb", "--dir", "data", MIRROR]).success();
+}
+
+#[cfg(unix)]
+#[test]
+fn nor_one_with_a_way_to_the_store_or_another_name_of_it() {
+    use std::os::unix::fs::symlink;
+    let place = Place::new();
+    let at = |name: &str| place.path().join(name);
+    std::fs::create_dir_all(at("guest")).unwrap();
+    std::fs::create_dir_all(at("elsewhere")).unwrap();
+    let refused = |store: &str| {
+        let error = place.stash(["run", "--store", &format!("redb:{store}"), "--dir", "guest", MIRROR]).failure(1);
+        assert!(error.contains("everybody's data"), "{store}: {error}");
+    };
+    refused("new/../guest/s.redb");
+    refused("elsewhere/../guest/../guest/s.redb");
+    // The guest could point these links somewhere else.
+    symlink("../elsewhere/s.redb", at("guest/link.redb")).unwrap();
+    refused("guest/link.redb");
+    symlink("../elsewhere", at("guest/folder")).unwrap();
+    refused("guest/folder/s.redb");
+    symlink("guest", at("outside")).unwrap();
+    refused("outside/s.redb");
+    symlink("circle", at("circle")).unwrap();
+    refused("circle/s.redb");
+    // A second name.
+    place.stash(["--store", "redb:elsewhere/s.redb", "kv", "--id", "a/b/c", "set", "k", "v"]).success();
+    place.stash(["run", "--store", "redb:elsewhere/s.redb", "--dir", "guest", MIRROR]).success();
+    std::fs::hard_link(at("elsewhere/s.redb"), at("guest/second")).unwrap();
+    refused("elsewhere/s.redb");
 }
 
 #[test]

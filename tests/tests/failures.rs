@@ -218,6 +218,19 @@ fn bad_components_get_a_clear_error() {
         let error = place.stash(["run", "--invoke", call, COUNTER]).failure(1);
         assert!(error.contains(reason), "{call}: {error}");
     }
+    let handle = file(
+        "handle.wat",
+        br#"(component
+            (type $r (resource (rep i32)))
+            (core func $new (canon resource.new $r))
+            (core module $m (import "" "new" (func $new (param i32) (result i32)))
+                (func (export "make") (result i32) (call $new (i32.const 1))))
+            (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+            (export $exported "thing" (type $r))
+            (func (export "make") (result (own $exported)) (canon lift (core func $i "make"))))"#,
+    );
+    let error = place.stash(["run", "--invoke", "make()", &handle]).failure(1);
+    assert!(error.contains("has a resource in its signature"), "{error}");
     let error = place.stash(["run", "--invoke", "run()", NOTES, "list"]);
     assert_eq!(error.code, Some(0), "a command's run can be called by name too: {error:?}");
 }

@@ -1,7 +1,7 @@
 //! `stash run`: a guest with our streams, arguments and exit code, as `wasmtime run` gives them, and its own data.
 
 use std::io::{Write, stdout};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -146,16 +146,55 @@ fn wasi(arguments: &RunArguments, store: &StoreUrl) -> Result<WasiCtx> {
     Ok(wasi.build())
 }
 
-/// Whether the file is, or would be made, in the folder or below it.
+/// Whether a guest that has the folder could reach the file: it is, or would be made, in it; or the way to it, or another
+/// name of it, may be.
 fn holds(folder: &Path, file: &Path) -> bool {
     let Ok(folder) = folder.canonicalize() else { return false };
-    // The nearest part of the path that is there: what is not there yet is made below it.
     let Ok(file) = std::path::absolute(file) else { return true };
-    let existing = file.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
-    existing.is_none_or(|(part, real)| match file.strip_prefix(part) {
-        Ok(rest) => real.join(rest).starts_with(&folder),
-        Err(_) => true,
-    })
+    has_other_names(&file)
+        || way_to(&file, 0).is_none_or(|way| way.iter().any(|place| *place != folder && place.starts_with(&folder)))
+}
+
+/// Every entry of a folder that the system looks up on its way to `path`, links followed, there or not; `None` where the
+/// way does not end.
+fn way_to(path: &Path, links: usize) -> Option<Vec<PathBuf>> {
+    const LINKS: usize = 40;
+    let mut way = Vec::new();
+    let mut here = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                here.pop();
+            }
+            Component::CurDir => {}
+            part => {
+                here.push(part);
+                way.push(here.clone());
+                if let Ok(target) = here.read_link() {
+                    if links >= LINKS {
+                        return None;
+                    }
+                    here.pop();
+                    way.extend(way_to(&here.join(target), links + 1)?);
+                    here = way.last().cloned().unwrap_or_default();
+                }
+            }
+        }
+    }
+    // Where it ends, which is not where it was last looked up after a "..".
+    way.push(here);
+    Some(way)
+}
+
+#[cfg(unix)]
+fn has_other_names(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|found| found.is_file() && found.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Path) -> bool {
+    false
 }
 
 /// Waits for Ctrl-C or a request to end, and says what to exit with.

@@ -1,5 +1,7 @@
 //! Opening the store that the command line names.
 
+use std::io::ErrorKind;
+
 use anyhow::{Result, bail};
 use stash_host::{Stash, StashConfig, StoreUrl};
 use tracing::info;
@@ -17,7 +19,7 @@ pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Res
 pub(crate) async fn open_existing(arguments: &StoreArguments) -> Result<Stash> {
     if let StoreUrl::Redb(path) = arguments.url()?
         // An empty file is one that nobody has made a store yet.
-        && !path.metadata().is_ok_and(|found| found.len() > 0)
+        && path.metadata().map_or_else(|error| error.kind() == ErrorKind::NotFound, |found| found.len() == 0)
     {
         bail!("there is no store {}; name one with --store or STASH_STORE, or run a component first", path.display());
     }

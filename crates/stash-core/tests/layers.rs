@@ -23,6 +23,17 @@ async fn a_cache_above_the_namespace_layer_knows_the_components_own_keys() {
     assert_eq!(store.stats().hits, 1, "the commit filled it, under the component's key");
 }
 
+#[tokio::test]
+async fn a_namespace_within_a_namespace_reads_but_does_not_commit() {
+    let cached = CachedStorage::new(MemoryBackend::in_memory(), CacheConfig::default());
+    let outer = NamespacedStorage::new(&"app/x/1".parse().unwrap(), cached);
+    let inner = NamespacedStorage::new(&"a/b/c".parse().unwrap(), outer.clone());
+    outer.set("a/b/c/k", "v").await.unwrap();
+    assert!(inner.look("k", &mut |record| assert!(record.is_some())));
+    // Its version and usage would belong to nobody.
+    assert!(matches!(inner.set("k", "w").await, Err(StorageError::InvalidKey { .. })));
+}
+
 /// An engine that can have a gap.
 #[derive(Clone, Default)]
 struct Gappy(MemoryEngine, Arc<AtomicU64>);

@@ -63,6 +63,13 @@ impl Shared {
         }
     }
 
+    /// The same where the error says that the file could not be read; redb then refuses to go on with it.
+    fn withdraw_if_unread(&self, view: &Arc<ReadView>, error: &StorageError) {
+        if let StorageError::Io { .. } = error {
+            self.withdraw(view, error);
+        }
+    }
+
     pub(crate) fn publish(&self, published: Published) {
         let old = std::mem::replace(&mut *self.published.write(), published);
         // Outside the lock: the last drop of a view frees its pages.
@@ -133,7 +140,8 @@ impl RedbEngine {
                 tracing::warn!(%error, "a read failed; opening the store again");
                 self.shared.withdraw(&view, &error);
                 drop(view);
-                read(&*self.view().await?)
+                let view = self.view().await?;
+                read(&view).inspect_err(|error| self.shared.withdraw_if_unread(&view, error))
             }
             answer => answer,
         }
@@ -182,20 +190,23 @@ impl Engine for RedbEngine {
     }
 
     async fn snapshot(&self) -> Result<RedbSnapshot, StorageError> {
-        Ok(RedbSnapshot(self.view().await?))
+        Ok(RedbSnapshot { view: self.view().await?, shared: Arc::clone(&self.shared) })
     }
 }
 
 /// One committed state of a [`RedbEngine`]. While it is kept, the file cannot reuse the space of what was changed since.
-pub struct RedbSnapshot(Arc<ReadView>);
+pub struct RedbSnapshot {
+    view: Arc<ReadView>,
+    shared: Arc<Shared>,
+}
 
 impl Snapshot for RedbSnapshot {
     async fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
-        self.0.read(keys)
+        self.view.read(keys).inspect_err(|error| self.shared.withdraw_if_unread(&self.view, error))
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        self.0.scan(scan)
+        self.view.scan(scan).inspect_err(|error| self.shared.withdraw_if_unread(&self.view, error))
     }
 }
 

@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::{Database, DatabaseError, TableDefinition};
 
@@ -68,11 +67,18 @@ pub(crate) type Opener = Box<dyn Fn() -> Result<Database, OpenError> + Send>;
 
 /// Opens the store in `path`, or makes it; and says how to open that very file again.
 pub(crate) fn open_store(path: &Path, options: &RedbOptions) -> Result<(Database, Opener), OpenError> {
+    let path = &without_links(path);
     let folder = folder_of(path);
     make_folder(folder)
         .map_err(|error| OpenError::io(path, format!("cannot make the folder {}: {error}", folder.display())))?;
-    if path.metadata().map_or(true, |found| found.is_file() && found.len() == 0) {
-        make_store(path)?;
+    if is_missing(path) {
+        // Two that make a store at once, one after the other; where a folder cannot be locked, the name decides.
+        let turn = File::open(folder).ok();
+        let locked = turn.as_ref().is_some_and(|turn| turn.lock().is_ok());
+        tracing::debug!(locked, "making the store {}", path.display());
+        if is_missing(path) {
+            make_store(path)?;
+        }
     }
     let (database, identity) = open_file(path, options)?;
     // That the file has a name is the folder's to remember; whoever made it may not have come to this.
@@ -88,6 +94,27 @@ pub(crate) fn open_store(path: &Path, options: &RedbOptions) -> Result<(Database
         }
     });
     Ok((database, opener))
+}
+
+/// Whether there is no store yet: no file, or an empty one.
+fn is_missing(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(found) => found.is_file() && found.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// The file that a path's last link leads to, whether or not it is there: a store is made beside its own name.
+fn without_links(path: &Path) -> PathBuf {
+    const LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => break,
+        }
+    }
+    path
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -111,12 +138,8 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 /// Makes an empty store beside `path` and gives it that name when it is whole: a process that is killed meanwhile leaves
 /// nothing that looks like a store.
 fn make_store(path: &Path) -> Result<(), OpenError> {
-    /// Tells threads of one process apart, as its number does processes.
-    static MADE: AtomicU64 = AtomicU64::new(0);
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".new-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed)));
-    let unfinished = path.with_file_name(name);
-    let made = fill_new_store(path, &unfinished).and_then(|()| give_name(path, &unfinished));
+    let (file, unfinished) = new_file(path).map_err(|error| OpenError::io(path, explain(&error)))?;
+    let made = fill_new_store(path, file).and_then(|()| give_name(path, &unfinished));
     if made.is_err() {
         // What matters is why it failed.
         drop(fs::remove_file(&unfinished));
@@ -124,16 +147,30 @@ fn make_store(path: &Path) -> Result<(), OpenError> {
     made
 }
 
-fn fill_new_store(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
+/// A file beside `path` that was not there before. Never one that somebody else made: it may be another process's, or the
+/// second name of a store.
+fn new_file(path: &Path) -> io::Result<(File, PathBuf)> {
     let mut create = OpenOptions::new();
-    create.read(true).write(true).create(true).truncate(true);
+    create.read(true).write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
         // Components' data is nobody else's on this machine.
         create.mode(0o600);
     }
-    let file = create.open(unfinished).map_err(|error| OpenError::io(path, explain(&error)))?;
+    for n in 0_u32.. {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".new-{}-{n}", std::process::id()));
+        let unfinished = path.with_file_name(name);
+        match create.open(&unfinished) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map(|file| (file, unfinished)),
+        }
+    }
+    Err(io::Error::other("all names for a new file are taken"))
+}
+
+fn fill_new_store(path: &Path, file: File) -> Result<(), OpenError> {
     let made = || -> Result<(), redb::Error> {
         let database = redb::Builder::new().set_cache_size(1 << 20).create_file(file)?;
         let writing = database.begin_write()?;
@@ -141,7 +178,9 @@ fn fill_new_store(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
         writing.commit()?;
         Ok(())
     };
-    made().map_err(|error| OpenError::io(path, error))
+    unless_it_panics(made)
+        .unwrap_or_else(|reason| Err(redb::Error::Corrupted(reason)))
+        .map_err(|error| OpenError::io(path, error))
 }
 
 /// Gives a finished store its name, unless another process was first.

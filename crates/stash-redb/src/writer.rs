@@ -38,13 +38,24 @@ impl Writer {
             self.serve(group);
         }
         self.shared.publish(Published::Closed);
-        drop(self.database.take());
+        self.let_go();
+    }
+
+    /// Closes the file. redb that has panicked on a damaged page may panic once more here.
+    fn let_go(&mut self) {
+        drop(unless_it_panics(|| drop(self.database.take())));
     }
 
     fn serve(&mut self, mut group: Vec<Box<dyn Job>>) {
+        let mut tried_again = false;
         while !group.is_empty() {
             match self.attempt(&mut group) {
                 Ok(()) => return group.into_iter().for_each(Job::finish),
+                // Nothing of the group has reached the disk: what failed may be what somebody's read had left behind.
+                Err(failure) if failure.before_writing && !tried_again => {
+                    tried_again = true;
+                    self.shared.publish(Published::Failed(failure.error));
+                }
                 Err(failure) => self.recover(failure, &mut group),
             }
         }
@@ -67,7 +78,7 @@ impl Writer {
     fn recover(&mut self, failure: Failure, group: &mut Vec<Box<dyn Job>>) {
         // Nothing that is in memory of the file can be trusted: forget it and read what the disk holds.
         self.shared.publish(Published::Failed(failure.error.clone()));
-        drop(self.database.take());
+        self.let_go();
         let reopened = self.open_again();
         match failure.job {
             // A record that only one update reads is no reason to refuse the others.
@@ -87,7 +98,7 @@ impl Writer {
         if self.database.is_some() && !self.shared.has_failed() {
             return Ok(());
         }
-        drop(self.database.take());
+        self.let_go();
         self.shared.gaps.fetch_add(1, Ordering::AcqRel);
         let database = (self.opener)().map_err(|error| StorageError::Io { reason: error.to_string() })?;
         let view = view_of(&database)?;
@@ -100,12 +111,22 @@ impl Writer {
 /// Why a group was not committed: because of one of its updates, or altogether.
 struct Failure {
     job: Option<usize>,
+    /// Whether nothing of the group can have reached the disk.
+    before_writing: bool,
     error: StorageError,
 }
 
 impl Failure {
     fn whole(error: StorageError) -> Self {
-        Self { job: None, error }
+        Self { job: None, before_writing: false, error }
+    }
+
+    fn before_writing(error: StorageError) -> Self {
+        Self { job: None, before_writing: true, error }
+    }
+
+    fn of_job(job: usize, error: StorageError) -> Self {
+        Self { job: Some(job), before_writing: false, error }
     }
 }
 
@@ -142,18 +163,18 @@ fn begin(database: &Database) -> Result<redb::WriteTransaction, StorageError> {
 
 /// One disk commit for a group. `None` where nothing of the group wrote.
 fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<ReadView>, Failure> {
-    let writing = begin(database)?;
+    let writing = begin(database).map_err(Failure::before_writing)?;
     let mut wrote = false;
     {
-        let mut table = writing.open_table(TABLE).map_err(|error| StorageError::io("beginning a commit", error))?;
+        let table = writing.open_table(TABLE).map_err(|error| StorageError::io("beginning a commit", error));
+        let mut table = table.map_err(Failure::before_writing)?;
         let mut writes = Writes::default();
         for (n, job) in group.iter_mut().enumerate() {
             let view = WriteView { table: &table, failed: RefCell::new(None) };
             let decided = unless_it_panics(|| job.decide(&view, &mut writes));
-            let decided =
-                decided.map_err(|reason| Failure { job: Some(n), error: StorageError::Corrupt { reason } })?;
+            let decided = decided.map_err(|reason| Failure::of_job(n, StorageError::Corrupt { reason }))?;
             if let Some(error) = view.failed.into_inner() {
-                return Err(Failure { job: Some(n), error });
+                return Err(Failure::of_job(n, error));
             }
             if !decided {
                 // Dropped unapplied: a decision that fails leaves nothing.
@@ -166,7 +187,7 @@ fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<Read
                     Some(value) => table.insert(&key[..], &value[..]).map(drop),
                     None => table.remove(&key[..]).map(drop),
                 }
-                .map_err(|error| StorageError::io("writing a record", error))?;
+                .map_err(|error| Failure::before_writing(StorageError::io("writing a record", error)))?;
             }
         }
     }
@@ -174,7 +195,9 @@ fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<Read
         writing.abort().map_err(|error| StorageError::io("ending a commit that wrote nothing", error))?;
         return Ok(None);
     }
-    writing.commit().map_err(|error| StorageError::io("committing", error))?;
+    // From here on the group may be on disk, whatever goes wrong: nobody is told that it is not.
+    let unknown = |error: &dyn std::fmt::Display| Failure::whole(StorageError::io("committing", error));
+    unless_it_panics(|| writing.commit()).map_err(|reason| unknown(&reason))?.map_err(|error| unknown(&error))?;
     debug!(updates = group.len(), "committed");
-    Ok(Some(ReadView::latest(database)?))
+    view_of(database).map(Some).map_err(|error| unknown(&error))
 }

@@ -1,6 +1,6 @@
 //! Calling any exported function, arguments and result in WAVE text: `increment(5)`, `greet("Ada")`.
 
-use wasmtime::component::types::ComponentItem;
+use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::{DisplayFunc, WasmFunc};
 use wasmtime::component::{ComponentExportIndex, Val};
@@ -94,6 +94,15 @@ impl Runtime {
                 .get_func(&mut store, export.index)
                 .ok_or_else(|| refuse(format!("its export '{}' is not a function", export.full_name())))?;
             let signature = function.ty(&store);
+            // Before anything is called: a result that cannot be written must not have had its effects.
+            if let Some(kind) =
+                signature.params().map(|(_, kind)| kind).chain(signature.results()).find_map(|t| wordless(&t))
+            {
+                return Err(refuse(format!(
+                    "{} has {kind} in its signature, which has no WAVE text",
+                    export.full_name()
+                )));
+            }
             let parameters: Vec<_> = WasmFunc::params(&signature).collect();
             let arguments = parsed.to_wasm_params::<Val>(&parameters).map_err(|error| {
                 refuse(format!("the arguments do not fit {}: {error}", DisplayFunc(signature.clone())))
@@ -147,5 +156,25 @@ impl Runtime {
             }
             _ => format!("it has {}", names.join(", ")),
         }
+    }
+}
+
+/// What in a type has no WAVE text, if anything has.
+fn wordless(kind: &Type) -> Option<&'static str> {
+    let all = |mut kinds: &mut dyn Iterator<Item = Type>| Iterator::find_map(&mut kinds, |kind| wordless(&kind));
+    match kind {
+        Type::Own(_) | Type::Borrow(_) => Some("a resource"),
+        Type::Future(_) => Some("a future"),
+        Type::Stream(_) => Some("a stream"),
+        Type::ErrorContext => Some("an error context"),
+        Type::Map(_) => Some("a map"),
+        Type::List(list) => wordless(&list.ty()),
+        Type::FixedLengthList(list) => wordless(&list.ty()),
+        Type::Option(option) => wordless(&option.ty()),
+        Type::Record(record) => all(&mut record.fields().map(|field| field.ty)),
+        Type::Tuple(tuple) => all(&mut tuple.types()),
+        Type::Variant(variant) => all(&mut variant.cases().filter_map(|case| case.ty)),
+        Type::Result(result) => all(&mut result.ok().into_iter().chain(result.err())),
+        _ => None,
     }
 }

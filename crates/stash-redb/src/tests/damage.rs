@@ -134,6 +134,53 @@ async fn damage_is_an_error_for_those_who_meet_it_and_for_nobody_else() {
     assert!(served > 0 && refused > 0, "{served} served, {refused} refused: the damage tests nothing");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_store_is_made_where_its_link_leads() {
+    let (folder, path) = place();
+    std::fs::create_dir(folder.path().join("volume")).unwrap();
+    std::os::unix::fs::symlink("volume/real.redb", &path).unwrap();
+    drop(open_store(&path, &RedbOptions::default()).unwrap());
+    assert!(path.is_symlink() && folder.path().join("volume/real.redb").is_file());
+    drop(open_store(&path, &RedbOptions::default()).unwrap());
+}
+
+#[tokio::test]
+async fn flipped_bytes_never_end_the_writer() {
+    let (folder, path) = place();
+    let id = "a/b/c".parse().unwrap();
+    let store = NamespacedStorage::new(&id, crate::open(&path, &RedbOptions::default()).await.unwrap());
+    for n in 0..12 {
+        store.set(&format!("k{n:02}"), vec![b'v'; 200]).await.unwrap();
+    }
+    drop(store);
+    let whole = std::fs::read(&path).unwrap();
+    let written: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0).collect();
+    let copy = folder.path().join("copy.redb");
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut panics = 0;
+    for _ in 0..300 {
+        let mut bytes = whole.clone();
+        for _ in 0..4 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = written[usize::try_from(state >> 33).unwrap() % written.len()];
+            bytes[at] ^= 1 << (state & 7);
+        }
+        std::fs::write(&copy, &bytes).unwrap();
+        let Ok(backend) = crate::open(&copy, &RedbOptions::default()).await else { continue };
+        let store = NamespacedStorage::new(&id, backend.clone());
+        // Whatever becomes of the first, the second finds somebody to serve it.
+        let first = store.set("k05", "new").await;
+        panics += usize::from(first.is_err());
+        if let Err(error) = store.set("other", "new").await {
+            assert!(!error.to_string().contains("writer has ended"), "{error}");
+        }
+    }
+    assert!(panics > 0, "no damage was ever met: this tests nothing");
+}
+
 #[tokio::test]
 async fn a_decision_that_panics_fails_alone() {
     let (_folder, path) = place();

@@ -53,14 +53,14 @@ impl<S: ComponentStorage> ComponentStorage for NamespacedStorage<S> {
         if check_key(key).is_err() {
             return false;
         }
-        // Taken, not borrowed: the layer below may have a namespace too, and the variable is the same for both.
-        let mut full = FULL.take();
-        full.clear();
-        full.push_str(self.id.key_prefix());
-        full.push_str(key);
-        let known = self.inner.look(&full, see);
-        FULL.set(full);
-        known
+        FULL.with(|full| {
+            // In use: a layer with a namespace is above this one, and the variable is the same for both.
+            let Ok(mut full) = full.try_borrow_mut() else { return false };
+            full.clear();
+            full.push_str(self.id.key_prefix());
+            full.push_str(key);
+            self.inner.look(&full, see)
+        })
     }
 
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {

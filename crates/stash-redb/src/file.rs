@@ -80,18 +80,13 @@ pub(crate) fn open_store(path: &Path, options: &RedbOptions) -> Result<(Database
             make_store(path)?;
         }
     }
-    let (database, identity) = open_file(path, options)?;
+    let (database, identity) = open_file(path, options, None)?;
     // That the file has a name is the folder's to remember; whoever made it may not have come to this.
     sync_folder(folder).map_err(|error| OpenError::io(path, error))?;
     let (path, options) = (path.to_owned(), options.clone());
     let opener = Box::new(move || {
         // Never a new file, nor one that has taken the place of ours: what was acknowledged is in ours.
-        let (database, found) = open_file(&path, &options)?;
-        if found == identity {
-            Ok(database)
-        } else {
-            Err(OpenError::io(&path, "another file has taken its place; start again with the right one"))
-        }
+        open_file(&path, &options, Some(identity)).map(|(database, _)| database)
     });
     Ok((database, opener))
 }
@@ -136,7 +131,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes an empty store beside `path` and gives it that name when it is whole: a process that is killed meanwhile leaves
-/// nothing that looks like a store.
+/// nothing under the store's name.
 fn make_store(path: &Path) -> Result<(), OpenError> {
     let (file, unfinished) = new_file(path).map_err(|error| OpenError::io(path, explain(&error)))?;
     let made = fill_new_store(path, file).and_then(|()| give_name(path, &unfinished));
@@ -158,7 +153,7 @@ fn new_file(path: &Path) -> io::Result<(File, PathBuf)> {
         // Components' data is nobody else's on this machine.
         create.mode(0o600);
     }
-    for n in 0_u32.. {
+    for n in 0..10_000 {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".new-{}-{n}", std::process::id()));
         let unfinished = path.with_file_name(name);
@@ -202,10 +197,18 @@ fn give_name(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
 /// Which file it is, whatever its name; nothing where the system does not tell.
 type Identity = Option<(u64, u64)>;
 
-fn open_file(path: &Path, options: &RedbOptions) -> Result<(Database, Identity), OpenError> {
+/// Opens a store's file; with `same`, only that very file, and before anything of it is touched.
+fn open_file(path: &Path, options: &RedbOptions, same: Option<Identity>) -> Result<(Database, Identity), OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| OpenError::io(path, explain(&error)))?;
     let identity = identity(&file).map_err(|error| OpenError::io(path, error))?;
+    if same.is_some_and(|same| same != identity) {
+        return Err(OpenError::io(path, "another file has taken its place; start again with the right one"));
+    }
+    // redb would make a new database of an empty file; `make_store` has made this one, and somebody emptied it.
+    if file.metadata().map_err(|error| OpenError::io(path, error))?.len() == 0 {
+        return Err(OpenError::io(path, "the file has been emptied"));
+    }
     let mut builder = redb::Builder::new();
     builder.set_cache_size(options.page_cache_bytes);
     let database = unless_it_panics(|| builder.create_file(file))

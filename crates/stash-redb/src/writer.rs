@@ -182,13 +182,15 @@ fn commit(database: &Database, group: &mut [Box<dyn Job>]) -> Result<Option<Read
                 continue;
             }
             wrote |= !writes.is_empty();
-            for (key, value) in writes.drain() {
-                match value {
+            let apply = || {
+                writes.drain().try_for_each(|(key, value)| match value {
                     Some(value) => table.insert(&key[..], &value[..]).map(drop),
                     None => table.remove(&key[..]).map(drop),
-                }
+                })
+            };
+            unless_it_panics(apply)
+                .map_err(|reason| Failure::of_job(n, StorageError::Corrupt { reason }))?
                 .map_err(|error| Failure::before_writing(StorageError::io("writing a record", error)))?;
-            }
         }
     }
     if !wrote {

@@ -35,7 +35,12 @@ fn opening_again_takes_the_same_file_or_none() {
         assert!(error.contains("another file has taken its place"), "{error}");
     }
     std::fs::rename(&aside, &path).unwrap();
-    again().unwrap();
+    drop(again().unwrap());
+
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    let error = again().unwrap_err().to_string();
+    assert!(error.contains("has been emptied"), "{error}");
+    assert_eq!(path.metadata().unwrap().len(), 0, "nothing is made of it");
 }
 
 #[test]

@@ -43,6 +43,11 @@ pub trait Engine: Send + Sync + 'static {
         0
     }
 
+    /// How the engine is now, as far as it can tell without waiting.
+    fn status(&self) -> EngineStatus {
+        EngineStatus::default()
+    }
+
     /// A handle on the present state. Holding one may keep the engine from reusing space: keep it for a short time.
     fn snapshot(&self) -> impl Future<Output = Result<Self::Snapshot, StorageError>> + Send;
 }
@@ -63,6 +68,15 @@ pub struct EngineInfo {
     pub name: &'static str,
     /// Whether `Ok` from an update means that it survives the end of the process and a power cut.
     pub durable: bool,
+}
+
+/// How an engine is at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Why it can serve nothing at present; `None` where it can.
+    pub failure: Option<String>,
+    /// Bytes that it takes up on its disk; `None` where it has none or cannot tell.
+    pub disk_bytes: Option<u64>,
 }
 
 /// The decision of an update: a pure function of what it reads, so that an engine may run it again after a conflict.

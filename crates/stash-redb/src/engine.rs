@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use redb::Database;
 use stash_core::StorageError;
-use stash_core::engine::{Decision, Engine, EngineInfo, Page, Scan, Snapshot, View, Writes};
+use stash_core::engine::{Decision, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot, View, Writes};
 use tokio::sync::oneshot;
 
 use crate::file::{OpenError, Opener, RedbOptions, open_store};
@@ -181,6 +181,15 @@ impl Engine for RedbEngine {
 
     fn gaps(&self) -> u64 {
         self.shared.gaps.load(Ordering::Acquire)
+    }
+
+    fn status(&self) -> EngineStatus {
+        let failure = match self.published() {
+            Published::Open(_) => None,
+            Published::Failed(error) => Some(error.to_string()),
+            Published::Closed => Some(closed().to_string()),
+        };
+        EngineStatus { failure, disk_bytes: std::fs::metadata(&self.path).ok().map(|file| file.len()) }
     }
 
     async fn update<D: Decision>(&self, decision: D) -> Result<D::Output, StorageError> {

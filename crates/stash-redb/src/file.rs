@@ -2,12 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, TableDefinition};
-
-use crate::holder;
+use stash_core::StorageError;
+use stash_group_commit::folder::{self, Identity};
+use stash_group_commit::{describe_holder, unless_it_panics};
 
 /// Everything is in one table; the first byte of a key says what it is.
 pub(crate) const TABLE: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("stash");
@@ -60,6 +60,14 @@ impl OpenError {
     fn io(path: &Path, reason: impl ToString) -> Self {
         Self::Io { path: path.to_owned(), reason: reason.to_string() }
     }
+
+    /// What the engine found when it first read the file.
+    pub(crate) fn of_storage(path: &Path, error: StorageError) -> Self {
+        match error {
+            StorageError::Corrupt { reason } => Self::NotAStore { path: path.to_owned(), reason },
+            error => Self::io(path, error),
+        }
+    }
 }
 
 /// Opens the same database again, after an I/O error.
@@ -67,9 +75,9 @@ pub(crate) type Opener = Box<dyn Fn() -> Result<Database, OpenError> + Send>;
 
 /// Opens the store in `path`, or makes it; and says how to open that very file again.
 pub(crate) fn open_store(path: &Path, options: &RedbOptions) -> Result<(Database, Opener), OpenError> {
-    let path = &without_links(path);
-    let folder = folder_of(path);
-    make_folder(folder)
+    let path = &folder::without_links(path);
+    let folder = folder::of(path);
+    folder::make(folder)
         .map_err(|error| OpenError::io(path, format!("cannot make the folder {}: {error}", folder.display())))?;
     if is_missing(path) {
         // Two that make a store at once, one after the other; where a folder cannot be locked, the name decides.
@@ -82,7 +90,7 @@ pub(crate) fn open_store(path: &Path, options: &RedbOptions) -> Result<(Database
     }
     let (database, identity) = open_file(path, options, None)?;
     // That the file has a name is the folder's to remember; whoever made it may not have come to this.
-    sync_folder(folder).map_err(|error| OpenError::io(path, error))?;
+    folder::sync(folder).map_err(|error| OpenError::io(path, error))?;
     let (path, options) = (path.to_owned(), options.clone());
     let opener = Box::new(move || {
         // Never a new file, nor one that has taken the place of ours: what was acknowledged is in ours.
@@ -97,37 +105,6 @@ fn is_missing(path: &Path) -> bool {
         Ok(found) => found.is_file() && found.len() == 0,
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
-}
-
-/// The file that a path's last link leads to, whether or not it is there: a store is made beside its own name.
-fn without_links(path: &Path) -> PathBuf {
-    const LINKS: usize = 40;
-    let mut path = path.to_owned();
-    for _ in 0..LINKS {
-        match fs::read_link(&path) {
-            Ok(target) => path = folder_of(&path).join(target),
-            Err(_) => break,
-        }
-    }
-    path
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes a folder and those above it, each remembered by its parent.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let parent = folder_of(folder);
-    make_folder(parent)?;
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => return Err(error),
-        _ => {}
-    }
-    sync_folder(parent)
 }
 
 /// Makes an empty store beside `path` and gives it that name when it is whole: a process that is killed meanwhile leaves
@@ -194,14 +171,11 @@ fn give_name(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Which file it is, whatever its name; nothing where the system does not tell.
-type Identity = Option<(u64, u64)>;
-
 /// Opens a store's file; with `same`, only that very file, and before anything of it is touched.
 fn open_file(path: &Path, options: &RedbOptions, same: Option<Identity>) -> Result<(Database, Identity), OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| OpenError::io(path, explain(&error)))?;
-    let identity = identity(&file).map_err(|error| OpenError::io(path, error))?;
+    let identity = folder::identity(&file).map_err(|error| OpenError::io(path, error))?;
     if same.is_some_and(|same| same != identity) {
         return Err(OpenError::io(path, "another file has taken its place; start again with the right one"));
     }
@@ -217,34 +191,6 @@ fn open_file(path: &Path, options: &RedbOptions, same: Option<Identity>) -> Resu
     Ok((database, identity))
 }
 
-/// redb trusts a page once its checksum was right, or was not looked at: a damaged file can make it panic. Here that is an
-/// error like any other.
-pub(crate) fn unless_it_panics<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|_| "the file is damaged: reading it failed".to_owned())
-}
-
-#[cfg(unix)]
-fn identity(file: &File) -> io::Result<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    let found = file.metadata()?;
-    Ok(Some((found.dev(), found.ino())))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &File) -> io::Result<Identity> {
-    Ok(None)
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::IsADirectory => "it is a folder; name a file".to_owned(),
@@ -255,9 +201,7 @@ fn explain(error: &io::Error) -> String {
 
 fn refuse(path: &Path, error: DatabaseError) -> OpenError {
     match error {
-        DatabaseError::DatabaseAlreadyOpen => {
-            OpenError::InUse { path: path.to_owned(), holder: holder::describe(path) }
-        }
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { path: path.to_owned(), holder: describe_holder(path) },
         DatabaseError::Storage(redb::StorageError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
             OpenError::io(path, error)
         }

@@ -22,18 +22,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod commit;
 mod engine;
 mod file;
-mod holder;
-mod queue;
 #[cfg(test)]
 mod tests;
 mod view;
-mod writer;
 
 use std::path::Path;
 
-use stash_core::{EngineBackend, StorageError};
+use stash_core::EngineBackend;
 
 pub use engine::{RedbEngine, RedbSnapshot};
 pub use file::{OpenError, RedbOptions};
@@ -47,8 +45,5 @@ pub type RedbBackend = EngineBackend<RedbEngine>;
 /// [`OpenError`] says why the file cannot be used; where another process has it open, which one, if that can be known.
 pub async fn open(path: &Path, options: &RedbOptions) -> Result<RedbBackend, OpenError> {
     let engine = RedbEngine::open(path, options)?;
-    EngineBackend::open(engine).await.map_err(|error| match error {
-        StorageError::Corrupt { reason } => OpenError::NotAStore { path: path.to_owned(), reason },
-        other => OpenError::Io { path: path.to_owned(), reason: other.to_string() },
-    })
+    EngineBackend::open(engine).await.map_err(|error| OpenError::of_storage(path, error))
 }

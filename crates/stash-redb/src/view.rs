@@ -1,14 +1,13 @@
 //! What reads see: the last commit, through one open table. A view must not outlive the next commit by more than the
 //! reads that are under way, or the file could not reuse its pages.
 
-use std::cell::RefCell;
-
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use stash_core::StorageError;
 use stash_core::engine::{Page, Scan, View};
+use stash_group_commit::Transaction;
 
-use crate::file::{TABLE, unless_it_panics};
+use crate::file::TABLE;
 
 /// One committed state.
 pub(crate) struct ReadView(ReadOnlyTable<&'static [u8], &'static [u8]>);
@@ -25,18 +24,19 @@ impl ReadView {
             Err(error) => Err(StorageError::io("reading the store", error)),
         }
     }
+}
 
-    pub(crate) fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
+impl stash_group_commit::ReadView for ReadView {
+    fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
         let copy = |key: &&[u8]| {
             let found = self.0.get(*key).map_err(|error| failed("reading a record", error))?;
             Ok(found.map(|value| Bytes::copy_from_slice(value.value())))
         };
-        unless_it_panics(|| keys.iter().map(copy).collect())
-            .unwrap_or_else(|reason| Err(StorageError::Corrupt { reason }))
+        keys.iter().map(copy).collect()
     }
 
-    pub(crate) fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        unless_it_panics(|| scan_table(&self.0, scan)).unwrap_or_else(|reason| Err(StorageError::Corrupt { reason }))
+    fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+        scan_table(&self.0, scan)
     }
 }
 
@@ -48,30 +48,28 @@ fn failed(doing: &str, error: redb::StorageError) -> StorageError {
     }
 }
 
-/// What a decision sees: the table of the transaction that is being put together. Remembers why the file could not be
-/// read, because a decision may turn that error into another.
-pub(crate) struct WriteView<'a, 'txn> {
-    pub(crate) table: &'a Table<'txn, &'static [u8], &'static [u8]>,
-    pub(crate) failed: RefCell<Option<StorageError>>,
-}
+/// What a decision sees: the table of the transaction that is being put together.
+pub(crate) struct WriteView<'txn>(pub(crate) Table<'txn, &'static [u8], &'static [u8]>);
 
-impl View for WriteView<'_, '_> {
+impl View for WriteView<'_> {
     fn look(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StorageError> {
-        match self.table.get(key) {
-            Ok(found) => {
-                see(found.as_ref().map(redb::AccessGuard::value));
-                Ok(())
-            }
-            Err(error) => {
-                let error = failed("reading a record", error);
-                self.failed.replace(Some(error.clone()));
-                Err(error)
-            }
-        }
+        let found = self.0.get(key).map_err(|error| failed("reading a record", error))?;
+        see(found.as_ref().map(redb::AccessGuard::value));
+        Ok(())
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        scan_table(self.table, scan).inspect_err(|error| drop(self.failed.replace(Some(error.clone()))))
+        scan_table(&self.0, scan)
+    }
+}
+
+impl Transaction for WriteView<'_> {
+    fn apply(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), StorageError> {
+        let applied = match value {
+            Some(value) => self.0.insert(&key[..], &value[..]).map(drop),
+            None => self.0.remove(&key[..]).map(drop),
+        };
+        applied.map_err(|error| StorageError::io("writing a record", error))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 /// Who holds the lock on `path`: `process 1234 (stash run counter.wasm)`, `this process`, or `another process`.
-pub(crate) fn describe(path: &Path) -> String {
+pub fn describe(path: &Path) -> String {
     match locker(path) {
         Some(pid) if pid == std::process::id() => "this process already".to_owned(),
         Some(pid) => match command(pid) {

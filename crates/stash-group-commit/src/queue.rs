@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 use stash_core::StorageError;
-use stash_core::engine::{View, Writes};
+
+use crate::job::Job;
 
 /// Updates in one disk commit: enough that the fsync no longer matters, few enough that a commit stays some 30 ms.
 pub(crate) const GROUP_JOBS: usize = 1024;
@@ -19,18 +20,6 @@ const QUEUE_JOBS: usize = 64 * 1024;
 /// Bytes that may wait, of one component and in all.
 const LINE_BYTES: usize = 128 * 1024 * 1024;
 const QUEUE_BYTES: usize = 512 * 1024 * 1024;
-
-/// An update on its way to the writer.
-pub(crate) trait Job: Send {
-    fn line(&self) -> &str;
-    fn cost(&self) -> usize;
-    /// Runs the decision and keeps its outcome; `false` where it was to write nothing.
-    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> bool;
-    /// The outcome is on disk and visible: tells whoever wants to know, and the caller last.
-    fn finish(self: Box<Self>);
-    /// Whatever was decided, the caller gets this error.
-    fn fail(self: Box<Self>, error: StorageError);
-}
 
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -60,7 +49,7 @@ impl Queue {
         let cost = job.cost();
         let mut state = self.state.lock();
         if state.closed {
-            return Err(closed());
+            return Err(StorageError::Closed);
         }
         let full = |jobs: usize, bytes: usize, max_jobs: usize, max_bytes: usize| {
             jobs >= max_jobs || (jobs > 0 && bytes.saturating_add(cost) > max_bytes)
@@ -140,12 +129,10 @@ impl Queue {
     }
 }
 
-pub(crate) fn closed() -> StorageError {
-    StorageError::Closed
-}
-
 #[cfg(test)]
 mod tests {
+    use stash_core::engine::{View, Writes};
+
     use super::*;
 
     struct Named(&'static str, usize);

@@ -1,6 +1,6 @@
 //! Folders that a store's name lives in: made so that a power cut does not forget them. Never touches a file in one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -60,22 +60,15 @@ pub fn sync(_: &Path) -> io::Result<()> {
 /// Which file it is, whatever its name; nothing where the system does not tell.
 pub type Identity = Option<(u64, u64)>;
 
-/// Which file this is.
-///
-/// # Errors
-/// Those of the file system.
+/// Which file this is about.
 #[cfg(unix)]
-pub fn identity(file: &File) -> io::Result<Identity> {
+pub fn identity(found: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
-    let found = file.metadata()?;
-    Ok(Some((found.dev(), found.ino())))
+    Some((found.dev(), found.ino()))
 }
 
-/// Which file this is.
-///
-/// # Errors
-/// None here.
+/// Which file this is about.
 #[cfg(not(unix))]
-pub fn identity(_: &File) -> io::Result<Identity> {
-    Ok(None)
+pub fn identity(_: &Metadata) -> Identity {
+    None
 }

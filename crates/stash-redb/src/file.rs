@@ -175,12 +175,13 @@ fn give_name(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
 fn open_file(path: &Path, options: &RedbOptions, same: Option<Identity>) -> Result<(Database, Identity), OpenError> {
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| OpenError::io(path, explain(&error)))?;
-    let identity = folder::identity(&file).map_err(|error| OpenError::io(path, error))?;
+    let found = file.metadata().map_err(|error| OpenError::io(path, error))?;
+    let identity = folder::identity(&found);
     if same.is_some_and(|same| same != identity) {
         return Err(OpenError::io(path, "another file has taken its place; start again with the right one"));
     }
     // redb would make a new database of an empty file; `make_store` has made this one, and somebody emptied it.
-    if file.metadata().map_err(|error| OpenError::io(path, error))?.len() == 0 {
+    if found.len() == 0 {
         return Err(OpenError::io(path, "the file has been emptied"));
     }
     let mut builder = redb::Builder::new();

@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use stash_conformance::decision::put;
-use stash_core::Engine;
 use stash_core::engine::Scan;
+use stash_core::{Engine, StorageError};
 use stash_fjall::{FjallEngine, FjallOptions};
 
 mod folders;
@@ -110,6 +110,56 @@ fn a_kill_in_the_midst_of_writes_loses_nothing_acknowledged() {
             }
         });
     }
+}
+
+const LIMITED: &str = "STASH_FJALL_TEST_LIMITED_STORE";
+
+/// Not a test of its own: what `an_io_error_is_told_and_costs_nothing_acknowledged` starts, with a limit on files.
+#[tokio::test]
+async fn child_whose_files_cannot_grow() {
+    let Some(path) = std::env::var_os(LIMITED) else { return };
+    let engine = FjallEngine::open(Path::new(&path), &FjallOptions::default()).unwrap();
+    let mut acknowledged = BTreeMap::new();
+    for round in 0..3 {
+        let error = loop {
+            let (key, value) = (format!("{round}/{:06}", acknowledged.len()), vec![b'v'; 9_000]);
+            match engine.update(put(key.as_bytes(), &value)).await {
+                Ok(()) => assert!(acknowledged.insert(Bytes::from(key), Bytes::from(value)).is_none()),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StorageError::Io { .. }), "{error}");
+        // It was opened again, and tells what is there; what was refused is not, as it was not whole.
+        assert!(contents(&engine).await == acknowledged, "round {round}");
+        assert!(engine.gaps() > round);
+    }
+    for key in acknowledged.keys() {
+        println!("done {}", std::str::from_utf8(key).unwrap());
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_io_error_is_told_and_costs_nothing_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    // Made, and opened once, so that the journal is as long as what is in it.
+    for _ in 0..2 {
+        drop(FjallEngine::open(&path, &FjallOptions::default()).unwrap());
+    }
+    let run = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" --exact child_whose_files_cannot_grow --nocapture";
+    let mut child = Command::new("sh");
+    child.args(["-c", run]).arg(std::env::current_exe().unwrap()).env(LIMITED, &path);
+    let output = child.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let acknowledged: Vec<_> = said.lines().filter_map(|line| line.split_once("done ").map(|(_, key)| key)).collect();
+    assert!(acknowledged.len() > 10, "{said}");
+    let engine = FjallEngine::open(&path, &FjallOptions::default()).unwrap();
+    let found = contents(&engine).await;
+    assert!(acknowledged.iter().all(|key| found.contains_key(key.as_bytes())));
+    assert_eq!(found.len(), acknowledged.len());
+    engine.update(put(b"after", b"v")).await.unwrap();
 }
 
 /// A store with some tables and a journal with as many commits in it as there is a state for: what is after each.

@@ -32,6 +32,7 @@ mod journal;
 mod mark;
 mod merge;
 mod open;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -8,13 +8,13 @@ use std::path::Path;
 
 use stash_core::StorageError;
 use stash_group_commit::{Opener, folder};
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::create::{check_free, make_folder, make_store};
 use crate::database::Database;
 use crate::error::OpenError;
 use crate::journal::{self, Unfit};
 use crate::mark::{self, Mark};
+use crate::tables;
 
 /// The file in a store's folder that its owner has locked.
 pub(crate) const LOCK: &str = "lock";
@@ -65,8 +65,20 @@ pub(crate) fn open_store(path: &Path, options: &FjallOptions) -> Result<(Databas
     Ok((opened, Box::new(again)))
 }
 
+/// The lock of a store's folder.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // A process that is just being started has a copy of the file, and would keep the lock until it has closed that.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the store's lock is not released");
+        }
+    }
+}
+
 /// Makes the folder where there is none and locks it. Nothing is made in a folder that is not ours.
-fn lock(path: &Path) -> Result<File, OpenError> {
+fn lock(path: &Path) -> Result<Lock, OpenError> {
     let failed = |error: io::Error| OpenError::os(path, &error);
     match path.metadata() {
         Ok(found) if found.is_dir() => {}
@@ -91,7 +103,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
     let lock = open.open(&file).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(Lock(lock)),
         Err(TryLockError::WouldBlock) => Err(OpenError::in_use(path, &file)),
         Err(TryLockError::Error(error)) => Err(OpenError::io(path, format!("cannot lock {LOCK}: {error}"))),
     }
@@ -154,29 +166,12 @@ fn check_parts(path: &Path, database: &Path) -> Result<(), OpenError> {
             if name != "0" && name != "1" {
                 return Err(damaged(path, format!("{DATABASE}/keyspaces/{} is not of it", name.to_string_lossy())));
             }
-            check_tables(path, &entry.path())?;
+            if let Some(part) = tables::check(&entry.path()).map_err(os)? {
+                return Err(damaged(path, format!("{part} in {DATABASE}/keyspaces is not what it was")));
+            }
         }
     }
     Ok(())
-}
-
-/// Refuses a list of tables that is not what was written. fjall keeps its checksum and does not look at it; with a wrong
-/// number in the list it would take what is in the journal for what is in a table.
-fn check_tables(path: &Path, keyspace: &Path) -> Result<(), OpenError> {
-    let read = |name: &str| fs::read(keyspace.join(name)).map_err(|error| OpenError::os(path, &error));
-    // The number of the list, its checksum, and the checksum's kind.
-    let current = read("current")?;
-    let whole = current.split_first_chunk::<8>().and_then(|(number, rest)| {
-        let (checksum, kind) = rest.split_first_chunk::<16>()?;
-        (kind == [0]).then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
-    });
-    if let Some((number, checksum)) = whole {
-        let list = format!("v{number}");
-        if exists(path, &keyspace.join(&list))? && xxh3_128(&read(&list)?) == checksum {
-            return Ok(());
-        }
-    }
-    Err(damaged(path, format!("the list of tables in {DATABASE}/keyspaces is not what it was")))
 }
 
 fn damaged(path: &Path, reason: impl Display) -> OpenError {

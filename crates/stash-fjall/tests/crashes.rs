@@ -271,6 +271,30 @@ async fn damage_is_an_error_and_never_another_state() {
     assert!(refused > 0 && met > 0, "{refused} refused, {met} met later, {harmless} harmless");
 }
 
+/// The end of a table says how much is in it: fjall makes room for that before it looks at the checksum.
+#[tokio::test]
+async fn no_byte_at_the_end_of_a_table_can_end_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    filled(&path).await;
+    let mut files = Vec::new();
+    list(&path, &mut files);
+    let copy = folder.path().join("copy");
+    for table in files.iter().filter(|file| file.parent().is_some_and(|folder| folder.ends_with("tables"))) {
+        let whole = fs::read(table).unwrap();
+        for at in whole.len() - 320..whole.len() {
+            folders::copy(&path, &copy);
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0xff;
+            fs::write(copy.join(table.strip_prefix(&path).unwrap()), bytes).unwrap();
+            if let Ok(engine) = FjallEngine::open(&copy, &small()) {
+                drop(engine.scan(&Scan::prefix(b"")).await);
+            }
+            fs::remove_dir_all(&copy).unwrap();
+        }
+    }
+}
+
 fn list(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

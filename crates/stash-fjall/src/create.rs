@@ -9,6 +9,7 @@ use stash_group_commit::{folder, unless_it_panics};
 
 use crate::database::Database;
 use crate::error::OpenError;
+use crate::journal;
 use crate::mark::Mark;
 use crate::open::{DATABASE, FjallOptions, LOCK};
 
@@ -55,7 +56,7 @@ pub(crate) fn make_store(path: &Path, options: &FjallOptions) -> Result<(), Open
     unless_it_panics(|| Database::make(&unfinished, options))
         .map_err(|reason| OpenError::io(path, reason))?
         .map_err(|error| OpenError::of_fjall(path, error))?;
-    Mark::make(&unfinished).map_err(failed)?;
+    Mark::make(&unfinished).and_then(|()| journal::shorten(&unfinished)).map_err(failed)?;
     sync_all(&unfinished).map_err(failed)?;
     fs::rename(&unfinished, path.join(DATABASE)).map_err(failed)?;
     folder::sync(path).map_err(failed)

@@ -162,6 +162,29 @@ async fn an_io_error_is_told_and_costs_nothing_acknowledged() {
     engine.update(put(b"after", b"v")).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_crash_with_several_journals_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let engine = FjallEngine::open(&path, &FjallOptions { write_buffer_bytes: 1 << 22, ..small() }).unwrap();
+    let (mut acknowledged, mut most) = (0_u32, 0);
+    // A journal has 64 MB at the least.
+    while acknowledged < 150 || most < 2 {
+        let value = [acknowledged.to_le_bytes().repeat(1 << 17), vec![b'v'; 1 << 19]].concat();
+        engine.update(put(format!("k{acknowledged:03}").as_bytes(), &value)).await.unwrap();
+        acknowledged += 1;
+        most = most.max(journals(&path).len());
+        assert!(acknowledged < 1000, "no second journal");
+    }
+    let copy = folder.path().join("copy");
+    folders::copy(&path, &copy);
+    let after = open(&copy);
+    for n in 0..acknowledged {
+        let found = after.read(&[format!("k{n:03}").as_bytes()]).await.unwrap();
+        assert_eq!(found[0].as_ref().map(|value| (value.len(), &value[..4])), Some((1 << 20, &n.to_le_bytes()[..])));
+    }
+}
+
 /// A store with some tables and a journal with as many commits in it as there is a state for: what is after each.
 async fn filled(path: &Path) -> Vec<BTreeMap<Bytes, Bytes>> {
     let engine = open(path);

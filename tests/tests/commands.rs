@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use stash_tests::support::Place;
-use stash_tests::{COUNTER, MIRROR, NOTES, PROBE, WORD_COUNT};
+use stash_tests::{COUNTER, JOB_QUEUE, MIRROR, NOTES, PROBE, WORD_COUNT};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_counter_counts_on_across_processes_and_each_id_has_its_own() {
@@ -53,8 +54,31 @@ fn notes_are_added_listed_shown_and_deleted() {
     place.stash(["run", NOTES, "add", "shopping/fruit", "pears", "and", "figs"]).success();
     place.stash_with_input(["run", NOTES, "add", "shopping/bread"], b"two loaves\n").success();
     place.stash(["run", NOTES, "add", "work", "--flags", "-x", "are text"]).success();
-    let list = place.stash(["run", NOTES, "list", "shopping/"]).success();
-    assert_eq!(list, "shopping/bread\nshopping/fruit\n");
+    let listed = |prefix: &str| {
+        let list = place.stash(["run", NOTES, "list", prefix]).success();
+        // Each line begins with when the note was made: 2026-11-21 11:16.
+        list.lines()
+            .map(|line| {
+                let (created, title) = line.split_at(16);
+                assert!(
+                    created.starts_with("20") && created.chars().filter(char::is_ascii_digit).count() == 12,
+                    "{line}"
+                );
+                title.trim_start().to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed("shopping/"), ["shopping/bread", "shopping/fruit"], "the newest comes first");
+    place.stash(["run", NOTES, "delete", "shopping/fruit"]).success();
+    place.stash(["run", NOTES, "add", "shopping/fruit", "pears", "and", "figs"]).success();
+    assert_eq!(listed(""), ["shopping/fruit", "work", "shopping/bread"]);
+    let error = place.stash(["run", NOTES, "add", "shopping/fruit", "plums"]).failure(1);
+    assert!(error.contains("there is already a note 'shopping/fruit'"), "{error}");
+    place.stash(["run", NOTES, "add", "--for", "7d", "soon/gone", "not", "yet"]).success();
+    let [soon] = <[String; 1]>::try_from(listed("soon/")).unwrap();
+    assert!(soon.starts_with("soon/gone  (until 20") && soon.ends_with(')'), "{soon}");
+    let error = place.stash(["run", NOTES, "add", "--for", "ever", "x", "y"]).failure(1);
+    assert!(error.contains("'ever' is no time"), "{error}");
     assert_eq!(place.stash(["run", NOTES, "show", "shopping/fruit"]).success(), "pears and figs\n");
     assert_eq!(place.stash(["run", NOTES, "show", "shopping/bread"]).success(), "two loaves\n");
     assert_eq!(place.stash(["run", NOTES, "show", "work"]).success(), "--flags -x are text\n");
@@ -62,6 +86,59 @@ fn notes_are_added_listed_shown_and_deleted() {
     let error = place.stash(["run", NOTES, "show", "work"]).failure(1);
     assert!(error.contains("work"), "{error}");
     assert_ne!(place.stash(["run", NOTES, "frobnicate"]).code, Some(0));
+}
+
+#[test]
+fn word_count_has_more_words_than_a_commit_takes() {
+    let place = Place::new();
+    let text: Vec<String> = (0..10_001).map(|n| format!("w{n}")).collect();
+    for run in 1..=2 {
+        let told = place.stash_with_input(["run", WORD_COUNT], text.join(" ").as_bytes()).success();
+        let last = told.lines().last().unwrap().to_owned();
+        let runs = if run == 1 { "1 run" } else { "2 runs" };
+        assert_eq!(last, format!("10001 words read, {} counted in {runs}", 10_001 * run));
+    }
+    for word in ["w0", "w9999", "w10000"] {
+        let count = place.stash(["kv", "get", "--id", "app/word-count/001", &format!("word/{word}")]).success();
+        assert_eq!(count, "2\n");
+    }
+}
+
+#[test]
+fn a_job_is_given_to_one_and_comes_back_when_nobody_finishes_it() {
+    let place = Place::new();
+    let queue = |arguments: &[&str]| place.stash([&["run", JOB_QUEUE], arguments].concat());
+    assert!(queue(&["take"]).failure(1).contains("there is nothing to do"));
+    assert_eq!(queue(&["add", "water", "the plants"]).success(), "1\n");
+    assert_eq!(queue(&["add", "feed the cat"]).success(), "2\n");
+    let take = |seconds: &str| {
+        let told = queue(&["take", seconds]).success();
+        let mut parts = told.trim_end().splitn(3, ' ').map(str::to_owned);
+        [(); 3].map(|()| parts.next().expect("number, receipt and text"))
+    };
+    let [first, receipt, text] = take("3600");
+    assert_eq!((first.as_str(), text.as_str()), ("1", "water the plants"));
+    let [second, lost, text] = take("1");
+    assert_eq!((second.as_str(), text.as_str()), ("2", "feed the cat"));
+    let taken = Instant::now();
+    assert_eq!(queue(&["done", "1", &receipt]).success(), "");
+    assert!(queue(&["done", "1", &receipt]).failure(1).contains("job 1 is not yours"));
+    // The second comes back after its second, to whoever asks then; who had it has it no longer.
+    let again = loop {
+        let ran = queue(&["take", "3600"]);
+        if ran.code == Some(0) {
+            break ran.out;
+        }
+        assert!(ran.err.contains("there is nothing to do"), "{ran:?}");
+        assert!(taken.elapsed() < Duration::from_mins(1), "the job did not come back");
+    };
+    let receipt = again.split(' ').nth(1).unwrap();
+    assert!(again.starts_with("2 ") && again.ends_with(" feed the cat\n"), "{again}");
+    assert!(queue(&["done", "2", &lost]).failure(1).contains("job 2 is not yours"));
+    assert_eq!(queue(&["list"]).success(), "2 taken feed the cat\n");
+    queue(&["done", "2", receipt]).success();
+    assert_eq!(queue(&["list"]).success(), "");
+    assert_ne!(queue(&["take", "soon"]).code, Some(0));
 }
 
 #[test]
@@ -104,6 +181,12 @@ fn a_folder_with_the_store_in_it_is_not_given_to_a_guest() {
         let error = place.stash(["run", "--store", &format!("redb:{store}"), "--dir", folder, MIRROR]).failure(1);
         assert!(error.contains("everybody's data") && error.contains("--store"), "{error}");
     }
+    std::fs::create_dir_all(place.path().join("store/inner")).unwrap();
+    for folder in [".", "store", "store/inner"] {
+        // A store that is a folder: around it, itself, and in it.
+        let error = place.stash(["run", "--store", "fjall:store", "--dir", folder, MIRROR]).failure(1);
+        assert!(error.contains("everybody's data"), "{error}");
+    }
     std::fs::create_dir(place.path().join("data")).unwrap();
     place.stash(["run", "--dir", "data", MIRROR]).success();
     place.stash(["run", "--store", "redb:data/../s.redb", "--dir", "data", MIRROR]).success();
@@ -144,13 +227,23 @@ fn limits_on_a_run_are_the_command_lines() {
     let place = Place::new();
     let refused = place.stash(["run", "--quota", "20", "--invoke", "set-many(\"k\", 2, 10)", PROBE]).success();
     assert!(refused.contains("quota-exceeded: quota exceeded: 19 of 20 bytes"), "{refused}");
+    let refused = place.stash(["run", "--max-value", "9", "--invoke", "set-many(\"v\", 1, 10)", PROBE]).success();
+    assert!(refused.contains("the size of a value in bytes is 10; the limit is 9"), "{refused}");
+    place.stash(["run", "--max-value", "1KiB", "--transaction-timeout", "5s", "--invoke", "usage()", PROBE]).success();
     let got = place.stash(["run", "--max-memory", "20MiB", "--invoke", "grow(100)", PROBE]).success();
     assert!((5..20).contains(&got.trim().parse::<u32>().unwrap()), "{got}");
     let error = place.stash(["run", "--max-memory", "100KiB", MIRROR]).failure(1);
     assert!(error.contains("cannot be started") && error.contains("memory"), "{error}");
-    for (option, value) in [("--quota", "3xx"), ("--timeout", "soon")] {
+    for (option, value, text) in [
+        ("--quota", "3xx", "write a number of"),
+        ("--timeout", "soon", "write a number of"),
+        ("--max-value", "large", "write a number of"),
+        ("--max-value", "65MiB", "no store takes larger values than 67108864 bytes"),
+        ("--transaction-timeout", "soon", "write a number of"),
+        ("--transaction-timeout", "0", "write at least 1ms"),
+    ] {
         let error = place.stash(["run", option, value, MIRROR]).failure_with_usage();
-        assert!(error.contains("write a number of"), "{error}");
+        assert!(error.contains(text), "{error}");
     }
     assert_eq!(place.stash(["run", "--timeout", "60", "--no-code-cache", MIRROR, "fail"]).code, Some(1));
 }
@@ -174,7 +267,7 @@ fn what_is_logged_is_chosen_and_goes_to_standard_error() {
         assert!(String::from_utf8_lossy(&output.stdout).starts_with("ok("), "{output:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
-    assert!(log("stash_redb=debug", "").contains("committed"));
+    assert!(log("stash_group_commit=debug", "").contains("committed"));
     assert_eq!(log("error", ""), "");
     assert!(log("=[", "1").contains("RUST_LOG is not understood"));
     assert!(!log("trace", "").contains('\u{1b}'), "no colours in a pipe");

@@ -1,15 +1,54 @@
-//! `stash kv` and `stash ids`: a person, or a script, looks at and fixes a component's data.
+//! `stash kv`, `collections`, `ids` and `status`: a person, or a script, looks at and fixes a component's data. Nothing here
+//! may wait for time to pass: what expires does so at a moment that the test names.
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "kv/collections.rs"]
+mod collections;
+#[path = "kv/expiry.rs"]
+mod expiry;
+#[path = "kv/lists.rs"]
+mod lists;
+#[path = "kv/status.rs"]
+mod status;
+#[path = "kv/writes.rs"]
+mod writes;
+
 use serde_json::{Value, json};
-use stash_tests::support::Place;
+use stash_core::limits::MAX_BATCH_ITEMS;
+use stash_core::{Batch, ComponentStorage};
+use stash_host::{Stash, StashConfig};
+use stash_tests::support::{Place, Ran};
 
 const ID: [&str; 2] = ["--id", "app/photos/001"];
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// `stash kv` with these arguments, about one component.
+fn kv<'a>(place: &Place, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    place.stash(["kv"].into_iter().chain(ID).chain(arguments))
+}
+
+/// Stores `k/00000000` and so on, `n` in all, in few commits; the store is closed afterwards.
+fn fill(place: &Place, n: usize) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stash = Stash::open(&place.store_url(), StashConfig::default()).await.unwrap();
+        let component = stash.component(&ID[1].parse().unwrap());
+        let keys: Vec<_> = (0..n).map(|n| format!("k/{n:08}")).collect();
+        for keys in keys.chunks(MAX_BATCH_ITEMS) {
+            let batch = keys.iter().fold(Batch::new(), |batch, key| batch.set(key, "v"));
+            component.commit(batch).await.unwrap();
+        }
+    });
+}
+
+/// `stash collections` with these arguments, about the same component.
+fn collections<'a>(place: &Place, arguments: impl IntoIterator<Item = &'a str>) -> Ran {
+    place.stash(["collections"].into_iter().chain(ID).chain(arguments))
 }
 
 #[test]
@@ -56,15 +95,31 @@ fn exit_codes_tell_no_from_wrong() {
 #[test]
 fn looking_does_not_make_a_store() {
     let place = Place::new();
-    for arguments in [&["ids"][..], &["kv", "list", ID[0], ID[1]], &["kv", "get", ID[0], ID[1], "k"]] {
+    for arguments in [
+        &["ids"][..],
+        &["status"],
+        &["collections", "list", ID[0], ID[1]],
+        &["collections", "delete", ID[0], ID[1], "c"],
+        &["kv", "list", ID[0], ID[1]],
+        &["kv", "get", ID[0], ID[1], "k"],
+        &["kv", "clear", ID[0], ID[1], "", "--yes"],
+        &["kv", "touch", ID[0], ID[1], "k", "--never"],
+        // What must be there already cannot be in a new store.
+        &["kv", "set", ID[0], ID[1], "k", "v", "--if-present"],
+        &["kv", "set", ID[0], ID[1], "k", "v", "--if-version", "1"],
+        &["kv", "set", ID[0], ID[1], "k", "v", "--collection", "c"],
+    ] {
         let error = place.stash(arguments).failure(2);
-        assert!(error.contains("there is no store"), "{error}");
+        assert!(error.contains("there is no store .stash/store.redb; name one with --store or STASH_STORE"), "{error}");
     }
     assert!(!place.path().join(".stash").exists());
-    // Nor does an empty file become one.
+    // Nor does an empty file become one, or an empty folder.
     std::fs::write(place.path().join("empty"), "").unwrap();
     place.stash(["--store", "redb:empty", "ids"]).failure(2);
     assert_eq!(place.path().join("empty").metadata().unwrap().len(), 0);
+    std::fs::create_dir(place.path().join("folder")).unwrap();
+    place.stash(["--store", "fjall:folder", "ids"]).failure(2);
+    assert_eq!(place.path().join("folder").read_dir().unwrap().count(), 0);
 }
 
 #[test]
@@ -116,16 +171,19 @@ fn scripts_read_json() {
 fn a_listing_of_many_keys_is_whole_and_may_be_cut_by_head() {
     let place = Place::new();
     // More than one page of the command's.
-    place.stash(["run", "--id", ID[1], "--invoke", "set-many(\"k/\", 2500, 1)", stash_tests::PROBE]).success();
+    fill(&place, 2500);
     let list = place.stash(["kv", "list", ID[0], ID[1], "k/"]).success();
     assert!(list.lines().eq((0..2500).map(|n| format!("k/{n:08}"))), "{list}");
     let long = place.stash(["kv", "list", "--long", ID[0], ID[1], "k/0000000"]).success();
-    assert_eq!(long.lines().count(), 10);
-    assert!(long.lines().next().unwrap().ends_with("1 B  k/00000000"), "{long}");
+    assert_eq!(long.lines().count(), 1 + 10);
+    assert!(long.lines().nth(1).unwrap().ends_with("  k/00000000"), "{long}");
 
-    let mut child = place.command(["kv", "list", ID[0], ID[1]]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+    for arguments in [&["list"][..], &["list", "--long"], &["list", "--json"], &["count"], &["get", "k/00000000"]] {
+        let mut command = place.command(["kv", ID[0], ID[1]].iter().chain(arguments));
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -147,11 +205,22 @@ fn ids_tells_who_has_data_and_how_much() {
 #[test]
 fn help_has_examples_and_completions_are_there() {
     let place = Place::new();
-    for command in [&["--help"][..], &["run", "--help"], &["kv", "get", "--help"], &["kv", "set", "--help"]] {
-        let help = place.stash(command).success();
-        assert!(help.contains("Examples:"), "{help}");
+    let kv = "get set delete exists increment append touch list count clear history";
+    let kv = kv.split(' ').map(|command| vec!["kv", command]);
+    let others = ["create", "info", "configure", "delete"].map(|command| vec!["collections", command]);
+    let whole = [vec![], vec!["run"], vec!["kv"], vec!["collections"], vec!["ids"], vec!["status"]];
+    for command in kv.chain(others).chain(whole) {
+        let help = place.stash(command.iter().chain(&["--help"])).success();
+        assert!(help.contains("Example"), "{help}");
+    }
+    let help = place.stash(["--help"]).success();
+    for named in ["memory:", "redb:PATH", "fjall:PATH", "1 no"] {
+        assert!(help.contains(named), "{named}: {help}");
     }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
-        assert!(place.stash(["completions", shell]).success().contains("stash"));
+        let script = place.stash(["completions", shell]).success();
+        for named in ["increment", "if-version", "collections", "keep-versions", "status"] {
+            assert!(script.contains(named), "{shell}: {named}");
+        }
     }
 }

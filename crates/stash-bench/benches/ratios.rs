@@ -20,6 +20,10 @@ use stash_host::{ComponentStore, Stash};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
+// What the `stash` command uses, for all sides alike.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Calls in one round of a loop that reads: about a millisecond.
 const READS: u32 = 4_000;
 /// Sets in one round of a loop that waits for the disk.

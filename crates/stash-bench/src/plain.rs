@@ -57,6 +57,21 @@ impl Plain {
         Ok(writing.commit()?)
     }
 
+    /// Many puts, one durable commit.
+    ///
+    /// # Errors
+    /// redb's.
+    pub fn put_many(&self, puts: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<()> {
+        let writing = self.begin()?;
+        {
+            let mut table = writing.open_table(TABLE)?;
+            for (key, value) in puts {
+                table.insert(&key[..], &value[..])?;
+            }
+        }
+        Ok(writing.commit()?)
+    }
+
     /// A table to read from, kept open.
     ///
     /// # Errors

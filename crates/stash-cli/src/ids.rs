@@ -1,4 +1,4 @@
-//! `stash ids`: which components have data, and how much.
+//! `stash ids`: which components have data, and how much. It only looks.
 
 use std::io::{Write, stdout};
 use std::process::ExitCode;
@@ -6,28 +6,15 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bytesize::ByteSize;
 use serde_json::json;
-use stash_core::NamespaceUsage;
 
 use crate::args::{IdsArguments, StoreArguments};
 use crate::output::JsonRows;
-use crate::store::open_existing;
-
-/// Components read at once.
-const PAGE: usize = 1000;
+use crate::store::{components, has_data, open_existing};
 
 pub(crate) async fn ids(store: &StoreArguments, arguments: IdsArguments) -> Result<ExitCode> {
     let stash = open_existing(store).await?;
-    let mut found: Vec<NamespaceUsage> = Vec::new();
-    let mut last = None;
-    loop {
-        let page = stash.components(last.as_ref(), PAGE).await?;
-        let done = page.len() < PAGE;
-        last = page.last().map(|component| component.id.clone());
-        found.extend(page.into_iter().filter(|component| arguments.all || component.usage.key_count > 0));
-        if done {
-            break;
-        }
-    }
+    let mut found = components(&stash).await?;
+    found.retain(|component| arguments.all || has_data(component));
 
     let mut out = stdout().lock();
     if arguments.json {

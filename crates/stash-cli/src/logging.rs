@@ -8,8 +8,14 @@ pub(crate) fn start(verbose: u8) {
     let chosen = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let default = match verbose {
         0 => "warn",
-        1 => "warn,stash=info,stash_host=info,stash_redb=info,stash_core=info",
-        _ => "info,stash=debug,stash_host=debug,stash_redb=debug,stash_core=debug",
+        1 => {
+            "warn,stash=info,stash_host=info,stash_redb=info,stash_fjall=info,stash_group_commit=info,\
+              stash_core=info"
+        }
+        _ => {
+            "info,stash=debug,stash_host=debug,stash_redb=debug,stash_fjall=debug,stash_group_commit=debug,\
+              stash_core=debug"
+        }
     };
     let filter = chosen.as_deref().map_or_else(
         || EnvFilter::new(default),

@@ -2,12 +2,18 @@
 //! storage logic of its own: everything goes through `stash-host`, as an embedder's program would.
 
 mod args;
+mod collections;
+mod confirm;
+mod hints;
 mod ids;
 mod kv;
 mod logging;
 mod output;
 mod run;
+mod status;
 mod store;
+mod target;
+mod times;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +21,10 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use args::{Arguments, Command};
+
+/// Batches are made by one thread and let go of by the writer's: see docs/decisions/0018.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -26,7 +36,8 @@ fn main() -> ExitCode {
         // Whoever read our output has had enough: not an error, as with every tool in a pipe.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::say(&format!("error: {}{}", output::one_line(&format!("{error:#}")), run::advice(&error)));
+            let text = output::one_line(&format!("{error:#}"));
+            output::say(&format!("error: {text}{}{}", run::advice(&error), hints::advice(&error)));
             ExitCode::from(run::exit_code(&error).unwrap_or(failed))
         }
     }
@@ -44,7 +55,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
         match arguments.command {
             Command::Run(run) => run::run(arguments.store, run).await,
             Command::Kv(kv) => kv::kv(&arguments.store, kv).await,
+            Command::Collections(collections) => collections::collections(&arguments.store, collections).await,
             Command::Ids(ids) => ids::ids(&arguments.store, ids).await,
+            Command::Status(status) => status::status(&arguments.store, status).await,
             Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     });

@@ -80,8 +80,12 @@ async fn run_guest(store: StoreArguments, arguments: RunArguments) -> Result<Exi
         let (runtime, guest) = (runtime.clone(), arguments.guest().to_owned());
         tokio::task::spawn_blocking(move || runtime.load(&guest)).await??
     };
-    let limits = StoreLimits { quota_bytes: arguments.quota.map(|quota| quota.0), ..StoreLimits::default() };
-    let stash = store::open(&store, StashConfig { limits, ..StashConfig::default() }).await?;
+    let config = StashConfig {
+        limits: StoreLimits { max_value_bytes: arguments.max_value, quota_bytes: arguments.quota.map(|quota| quota.0) },
+        transaction_age: arguments.transaction_age(),
+        ..StashConfig::default()
+    };
+    let stash = store::open(&store, config).await?;
     let storage = stash.component(&id);
     match &arguments.invoke {
         Some(call) => {
@@ -108,7 +112,7 @@ fn derive_id(guest: &Path) -> Result<ComponentId> {
         .with_context(|| format!("{} does not make a component id; name one with --id", guest.display()))
 }
 
-fn wasi(arguments: &RunArguments, store: &StoreUrl) -> Result<WasiCtx> {
+fn wasi(arguments: &RunArguments, url: &StoreUrl) -> Result<WasiCtx> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.inherit_stdio();
     // As with `wasmtime run`, a program's own name is its file's.
@@ -131,7 +135,7 @@ fn wasi(arguments: &RunArguments, store: &StoreUrl) -> Result<WasiCtx> {
     }
     for folder in &arguments.dir {
         let (host, guest) = folder.split_once("::").unwrap_or((folder, folder));
-        if let StoreUrl::Redb(path) = store
+        if let Some(path) = store::place(url)
             && holds(Path::new(host), path)
         {
             bail!(
@@ -146,13 +150,16 @@ fn wasi(arguments: &RunArguments, store: &StoreUrl) -> Result<WasiCtx> {
     Ok(wasi.build())
 }
 
-/// Whether a guest that has the folder could reach the file: it is, or would be made, in it; or the way to it, or another
-/// name of it, may be.
-fn holds(folder: &Path, file: &Path) -> bool {
+/// Whether a guest that has the folder could reach the store, which is a file or a folder: it is, or would be made, in the
+/// guest's, or the other way round; or the way to it, or another name of it, may be.
+fn holds(folder: &Path, store: &Path) -> bool {
     let Ok(folder) = folder.canonicalize() else { return false };
-    let Ok(file) = std::path::absolute(file) else { return true };
-    has_other_names(&file)
-        || way_to(&file, 0).is_none_or(|way| way.iter().any(|place| *place != folder && place.starts_with(&folder)))
+    let Ok(store) = std::path::absolute(store) else { return true };
+    has_other_names(&store)
+        || way_to(&store, 0).is_none_or(|way| {
+            way.iter().any(|place| *place != folder && place.starts_with(&folder))
+                || way.last().is_some_and(|store| folder.starts_with(store))
+        })
 }
 
 /// Every entry of a folder that the system looks up on its way to `path`, links followed, there or not; `None` where the

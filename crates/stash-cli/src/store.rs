@@ -1,12 +1,17 @@
-//! Opening the store that the command line names.
+//! Opening the store that the command line names, and what of the disk it is in. Looking must never make one.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use anyhow::{Result, bail};
+use stash_core::NamespaceUsage;
 use stash_host::{Stash, StashConfig, StoreUrl};
 use tracing::info;
 
 use crate::args::StoreArguments;
+
+/// Components read at once.
+const PAGE: usize = 1000;
 
 /// Opens the store, and makes it where it is not there.
 pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
@@ -17,11 +22,46 @@ pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Res
 
 /// Opens a store to look at: one that is not there is an error and not a new store.
 pub(crate) async fn open_existing(arguments: &StoreArguments) -> Result<Stash> {
-    if let StoreUrl::Redb(path) = arguments.url()?
-        // An empty file is one that nobody has made a store yet.
-        && path.metadata().map_or_else(|error| error.kind() == ErrorKind::NotFound, |found| found.len() == 0)
+    let url = arguments.url()?;
+    if let Some(path) = place(&url)
+        && is_unused(path)
     {
         bail!("there is no store {}; name one with --store or STASH_STORE, or run a component first", path.display());
     }
     open(arguments, StashConfig::default()).await
+}
+
+/// The file or folder that the store is in; `None` where it is in memory.
+pub(crate) fn place(url: &StoreUrl) -> Option<&Path> {
+    match url {
+        StoreUrl::Redb(path) | StoreUrl::Fjall(path) => Some(path),
+        _ => None,
+    }
+}
+
+/// Whether nobody has made a store there: nothing, or an empty file or folder.
+fn is_unused(path: &Path) -> bool {
+    match path.metadata() {
+        Err(error) => error.kind() == ErrorKind::NotFound,
+        Ok(found) if found.is_dir() => path.read_dir().is_ok_and(|mut inside| inside.next().is_none()),
+        Ok(found) => found.len() == 0,
+    }
+}
+
+/// Whether the component has data: records, or earlier versions of some that it keeps.
+pub(crate) fn has_data(component: &NamespaceUsage) -> bool {
+    component.usage.key_count > 0 || component.usage.used_bytes > 0
+}
+
+/// Every component that has data or had some, in the order of their ids.
+pub(crate) async fn components(stash: &Stash) -> Result<Vec<NamespaceUsage>> {
+    let mut found: Vec<NamespaceUsage> = Vec::new();
+    loop {
+        let page = stash.components(found.last().map(|last| &last.id), PAGE).await?;
+        let done = page.len() < PAGE;
+        found.extend(page);
+        if done {
+            return Ok(found);
+        }
+    }
 }

@@ -10,13 +10,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{TestCaseError, TestRunner};
 use stash_core::{
-    Batch, CacheConfig, CachedStorage, ComponentId, ComponentStorage, EngineBackend, Guarded, ManualClock,
-    NamespacedStorage, Record, StorageError, StoreLimits,
+    Batch, CacheConfig, CachedStorage, ComponentId, ComponentStorage, DynStorage, EngineBackend, Expiry, Guarded,
+    ManualClock, NamespacedStorage, Record, SetOptions, StorageError, StoreLimits,
 };
 
+use crate::chain::Chain;
 use crate::delayed::{ByHand, DelayedEngine};
 use crate::model::proptest_config;
-use crate::storage::Chain;
 use crate::world::ChainConfig;
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
@@ -35,7 +35,7 @@ pub fn check() {
     for config in ChainConfig::all() {
         let name = config.name;
         let cache = config.cache.unwrap_or_else(CacheConfig::disabled);
-        let make = |id: &ComponentId, (backend, clock): Below| -> Chain {
+        let make = |id: &ComponentId, (backend, clock): Below| -> Arc<dyn DynStorage> {
             let cached = CachedStorage::with(backend, cache.clone(), Arc::new(clock), None);
             Arc::new(Guarded::new(NamespacedStorage::new(id, cached), StoreLimits::default()))
         };
@@ -47,7 +47,7 @@ pub fn check() {
 ///
 /// # Errors
 /// The shortest plan found that gets a wrong answer.
-pub fn try_check(make: impl Fn(&ComponentId, Below) -> Chain) -> Result<(), String> {
+pub fn try_check(make: impl Fn(&ComponentId, Below) -> Arc<dyn DynStorage>) -> Result<(), String> {
     let mut runner = TestRunner::new(proptest_config(CASES));
     let outcome = runner.run(&vec(step(), 1..200), |plan| {
         let mut run = Run::new(&make);
@@ -74,6 +74,8 @@ enum Call {
     ReadAll(Vec<usize>),
     /// Sets, or with `None` deletions; with a check that all the keys are absent.
     Commit(Vec<(usize, Option<u8>)>, bool),
+    /// Removes all records, and sets one again.
+    Clear(Option<u8>),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -85,6 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (key(), proptest::option::weighted(0.7, any::<u8>())).prop_map(|change| Call::Commit(vec![change], false)),
         1 => (vec((key(), proptest::option::of(any::<u8>())), 1..4), any::<bool>())
             .prop_map(|(changes, absent)| Call::Commit(changes, absent)),
+        1 => proptest::option::of(any::<u8>()).prop_map(Call::Clear),
     ];
     prop_oneof![
         4 => call.prop_map(Step::Begin),
@@ -118,21 +121,23 @@ struct Run {
 }
 
 impl Run {
-    fn new(make: &impl Fn(&ComponentId, Below) -> Chain) -> Self {
+    fn new(make: &impl Fn(&ComponentId, Below) -> Arc<dyn DynStorage>) -> Self {
         let id: ComponentId = "app/service-a/001".parse().unwrap();
         let (engine, clock) = (DelayedEngine::default(), ManualClock::default());
-        let backend = ByHand::new(EngineBackend::open(engine.clone())).must_end().unwrap();
-        let undelayed = ByHand::new(EngineBackend::open(engine.undelayed())).must_end().unwrap();
-        let chain = make(&id, (backend, clock.clone()));
+        let backend =
+            ByHand::new(EngineBackend::open_with(engine.clone(), Arc::new(clock.clone()))).must_end().unwrap();
+        let undelayed =
+            ByHand::new(EngineBackend::open_with(engine.undelayed(), Arc::new(clock.clone()))).must_end().unwrap();
+        let chain = Chain(make(&id, (backend, clock.clone())));
         engine.gates().all().into_iter().for_each(crate::delayed::Gate::step);
-        let below: Chain = Arc::new(NamespacedStorage::new(&id, undelayed));
+        let below = Chain(Arc::new(NamespacedStorage::new(&id, undelayed)));
         Self { engine, chain, below, clock, running: Vec::new(), states: vec![vec![None; KEYS.len()]] }
     }
 
     fn take(&mut self, step: Step) -> Result<(), String> {
         match step {
             Step::Begin(call) => {
-                let call = begin(Arc::clone(&self.chain), call);
+                let call = begin(self.chain.clone(), call);
                 self.running.push(Running { call, begun: self.states.len() });
             }
             Step::Poll(index, times) if !self.running.is_empty() => {
@@ -147,7 +152,11 @@ impl Run {
                 drop(self.running.swap_remove(index.index(self.running.len())));
                 self.look();
             }
-            Step::Wait => self.clock.advance(Duration::from_secs(1)),
+            Step::Wait => {
+                self.clock.advance(Duration::from_secs(1));
+                // What has expired makes another state.
+                self.look();
+            }
             Step::Poll(..) | Step::Drop(_) => {}
         }
         Ok(())
@@ -177,7 +186,7 @@ impl Run {
 
     /// Notes the engine's state, if it is a new one.
     fn look(&mut self) {
-        let below = Arc::clone(&self.below);
+        let below = self.below.clone();
         let state = ByHand::new(async move { below.read(&KEYS).await.unwrap() }).must_end();
         if self.states.last() != Some(&state) {
             self.states.push(state);
@@ -201,7 +210,7 @@ impl Run {
         self.engine.gates().all().into_iter().for_each(crate::delayed::Gate::open);
         for _ in 0..2 {
             for (key, expected) in KEYS.iter().zip(self.states.last().unwrap()) {
-                let chain = Arc::clone(&self.chain);
+                let chain = self.chain.clone();
                 let found = ByHand::new(async move { chain.read_one(key).await }).must_end();
                 if found.as_ref() != Ok(expected) {
                     return Err(format!("afterwards {key} is {found:?}; the engine has {expected:?}"));
@@ -227,12 +236,26 @@ fn begin(chain: Chain, call: Call) -> ByHand<Answer> {
             let batch = changes.into_iter().fold(Batch::new(), |batch, (key, value)| {
                 let batch = if absent { batch.require_absent(KEYS[key]) } else { batch };
                 match value {
-                    // Of quite different lengths: some are too large for a small cache.
-                    Some(value) => batch.set(KEYS[key], vec![value; usize::from(value) * 2]),
+                    Some(value) => set(batch, KEYS[key], value),
                     None => batch.delete(KEYS[key]),
                 }
             });
             Answer::Committed(chain.commit(batch).await.map(drop))
         }),
+        Call::Clear(value) => ByHand::new(async move {
+            let batch = Batch::new().clear("");
+            let batch = value.into_iter().fold(batch, |batch, value| set(batch, KEYS[0], value));
+            Answer::Committed(chain.commit(batch).await.map(drop))
+        }),
     }
+}
+
+/// Values of quite different lengths, some too large for a small cache; every fourth expires soon.
+fn set(batch: Batch, key: &str, value: u8) -> Batch {
+    let bytes = vec![value; usize::from(value) * 2];
+    if !value.is_multiple_of(4) {
+        return batch.set(key, bytes);
+    }
+    let expiry = Expiry::After(Duration::from_secs(1 + u64::from(value) % 3));
+    batch.set_with(key, bytes, SetOptions { expiry, ..SetOptions::default() })
 }

@@ -28,6 +28,7 @@
 // A test suite in the form of a library: panicking is how a case says no, and the runner catches it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::missing_panics_doc)]
 
+mod chain;
 pub mod decision;
 pub mod delayed;
 pub mod engine;

@@ -1,6 +1,8 @@
 //! Random calls by a few components, each answer held against a plain map. The map must stay too simple to be wrong.
 
-use std::collections::BTreeMap;
+mod state;
+mod transaction;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +12,14 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseError, TestRunner};
 use stash_core::limits::MAX_KEY_BYTES;
 use stash_core::{
-    Batch, ComponentId, ComponentStorage, KeyPage, ListRequest, Record, StorageError, StoreLimits, Usage, Version,
+    Batch, Change, CollectionName, CollectionSettings, ComponentId, ComponentStorage, Condition, Expiry, Isolation,
+    KeyRange, Outcome, Record, ScanRequest, SetOptions, StorageError, StorageExt, StoreLimits, Timestamp, Version,
 };
 
+use self::state::{Changes, Checks, Known, Model, PLACES, Told, valid};
+use self::transaction::Transaction as Expected;
+use crate::chain::Chain;
 use crate::fixture::EngineFixture;
-use crate::storage::Chain;
 use crate::world::{ChainConfig, ChainsOver, World, WorldFixture};
 
 /// The components: their ids, and with them their keys, are one another's prefixes.
@@ -24,7 +29,7 @@ const IDS: [&str; 3] = ["a/b/c", "a/b/cc", "a/b/."];
 const LIMITS: StoreLimits = StoreLimits { max_value_bytes: 24, quota_bytes: Some(120) };
 
 /// Random sequences to try, unless `PROPTEST_CASES` says otherwise.
-const CASES: u32 = 48;
+const CASES: u32 = 64;
 
 /// Checks every kind of chain in [`ChainConfig::all`] over the engines of a fixture. Not to be called from inside an
 /// async runtime.
@@ -55,7 +60,7 @@ pub fn check_world<F: WorldFixture>(worlds: &F) {
 pub fn try_check_world<F: WorldFixture>(worlds: &F) -> Result<(), String> {
     let runtime = crate::report::runtime();
     let mut runner = TestRunner::new(proptest_config(CASES));
-    let outcome = runner.run(&vec(step(), 1..50), |steps| {
+    let outcome = runner.run(&vec(step(), 1..80), |steps| {
         runtime.block_on(async {
             let mut run = Run::new(worlds.fresh().await);
             for step in &steps {
@@ -78,6 +83,7 @@ pub(crate) fn proptest_config(cases: u32) -> ProptestConfig {
 #[derive(Debug, Clone)]
 struct Step {
     component: usize,
+    place: usize,
     call: Call,
 }
 
@@ -85,39 +91,111 @@ struct Step {
 enum Call {
     Get(String),
     Exists(String),
-    Set(String, usize),
-    Delete(String),
     Read(Vec<String>),
     List(String),
-    Page { prefix: String, after: Option<String>, limit: usize, max_bytes: usize },
-    Commit(Vec<(bool, String)>, Vec<(String, Option<usize>)>),
+    Page {
+        prefix: String,
+        after: Option<String>,
+        limit: usize,
+        reverse: bool,
+    },
+    Count(String),
+    /// Checks and changes; a number besides says whether the place is another one.
+    Commit(Vec<(Guess, String)>, Vec<(u8, String, What)>),
+    Make,
+    Unmake(bool),
+    Begin(Isolation),
+    TxRead(String),
+    TxList {
+        prefix: String,
+        limit: usize,
+        reverse: bool,
+    },
+    TxChange(String, What),
+    TxCommit,
+    TxDrop,
     Audit,
+    Sweep,
     Wait(u64),
 }
 
+/// A condition; whether a version is the right one is left to chance.
+#[derive(Debug, Clone, Copy)]
+enum Guess {
+    Absent,
+    Present,
+    Version(bool),
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Set(usize),
+    SetWith(usize, Option<u64>, bool),
+    Keep(usize),
+    Delete,
+    Add(i64),
+    Max(i64),
+    Append(usize),
+    Expire(Option<u64>),
+    Clear,
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let seconds = || proptest::option::of(0..4_u64);
+    prop_oneof![
+        4 => (0..27_usize).prop_map(What::Set),
+        2 => (0..20_usize, seconds(), any::<bool>()).prop_map(|(length, expiry, typed)| What::SetWith(length, expiry, typed)),
+        1 => (0..20_usize).prop_map(What::Keep),
+        3 => Just(What::Delete),
+        3 => select(vec![1, -7, 500, i64::MAX]).prop_map(What::Add),
+        1 => (-3..30_i64).prop_map(What::Max),
+        2 => (0..15_usize).prop_map(What::Append),
+        2 => seconds().prop_map(What::Expire),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
+    let guess = || prop_oneof![Just(Guess::Absent), Just(Guess::Present), any::<bool>().prop_map(Guess::Version)];
+    let clear = prefix().prop_map(|prefix| (Vec::new(), vec![(0, prefix, What::Clear)]));
+    let one = (key(), what()).prop_map(|(key, what)| (Vec::new(), vec![(0, key, what)]));
+    let several = (vec((guess(), key()), 0..2), vec((0..4_u8, key(), what()), 0..5));
+    let commit = prop_oneof![5 => one, 1 => clear, 4 => several];
+    let isolation =
+        select(vec![Isolation::Serializable, Isolation::Serializable, Isolation::Snapshot, Isolation::ReadCommitted]);
     let call = prop_oneof![
         4 => key().prop_map(Call::Get),
         1 => key().prop_map(Call::Exists),
-        4 => (key(), 0..27_usize).prop_map(|(key, length)| Call::Set(key, length)),
-        2 => key().prop_map(Call::Delete),
         2 => vec(key(), 0..5).prop_map(Call::Read),
         1 => prefix().prop_map(Call::List),
-        2 => (prefix(), proptest::option::of(prefix()), 1..4_usize, select(vec![0, 1, usize::MAX]))
-            .prop_map(|(prefix, after, limit, max_bytes)| Call::Page { prefix, after, limit, max_bytes }),
-        4 => (vec((any::<bool>(), key()), 0..2), vec((key(), proptest::option::of(0..26_usize)), 0..4))
-            .prop_map(|(checks, changes)| Call::Commit(checks, changes)),
+        5 => (prefix(), proptest::option::of(prefix()), 1..4_usize, any::<bool>())
+            .prop_map(|(prefix, after, limit, reverse)| Call::Page { prefix, after, limit, reverse }),
+        1 => prefix().prop_map(Call::Count),
+        12 => commit.prop_map(|(checks, changes)| Call::Commit(checks, changes)),
+        1 => Just(Call::Make),
+        1 => any::<bool>().prop_map(Call::Unmake),
+        2 => isolation.prop_map(Call::Begin),
+        2 => key().prop_map(Call::TxRead),
+        2 => (prefix(), 1..4_usize, any::<bool>())
+            .prop_map(|(prefix, limit, reverse)| Call::TxList { prefix, limit, reverse }),
+        3 => (key(), what()).prop_map(|(key, what)| Call::TxChange(key, what)),
+        2 => Just(Call::TxCommit),
+        1 => Just(Call::TxDrop),
         1 => Just(Call::Audit),
-        1 => (1..3_u64).prop_map(Call::Wait),
+        1 => Just(Call::Sweep),
+        2 => (1..3_u64).prop_map(Call::Wait),
     ];
-    (0..IDS.len(), call).prop_map(|(component, call)| Step { component, call })
+    // Mostly one component and its default collection, or calls would seldom meet.
+    let place = prop_oneof![3 => Just(0), 1 => 1..PLACES.len()];
+    let component = prop_oneof![2 => Just(0), 1 => 1..IDS.len()];
+    (component, place, call).prop_map(|(component, place, call)| Step { component, place, call })
 }
 
 /// Few keys, so that they are met again; each there for a reason.
 fn keys() -> Vec<String> {
-    let mut keys = ["k", "k", "k\0", "c", "c/k", "/", "../k", "a/b/c/k", "a/b/cc/", "é", "\u{10ffff}", ""]
-        .map(str::to_owned)
-        .to_vec();
+    let mut keys =
+        ["k", "k", "k", "k\0", "c", "c/k", "/", "../k", "a/b/c/k", "a/b/cc/", "é", "\u{1f}c/k", "\u{10ffff}", ""]
+            .map(str::to_owned)
+            .to_vec();
     keys.push("x".repeat(MAX_KEY_BYTES + 1));
     keys
 }
@@ -125,7 +203,7 @@ fn keys() -> Vec<String> {
 fn key() -> impl Strategy<Value = String> {
     // The invalid ones are at the end, and rarer.
     let (keys, all) = (keys(), keys().len());
-    (any::<Index>(), 0..8_u8)
+    (any::<Index>(), 0..16_u8)
         .prop_map(move |(index, luck)| keys[index.index(if luck == 0 { all } else { all - 2 })].clone())
 }
 
@@ -135,204 +213,310 @@ fn prefix() -> impl Strategy<Value = String> {
     )
 }
 
-/// What a component has: its records, and the number of its last commit.
-#[derive(Debug, Default)]
-struct Model {
-    version: Version,
-    records: BTreeMap<String, Record>,
+fn collection(place: usize) -> Option<CollectionName> {
+    CollectionName::parse(PLACES[place]).unwrap()
 }
 
-impl Model {
-    fn used_bytes(&self) -> u64 {
-        self.records.iter().map(|(key, record)| (key.len() + record.value.len()) as u64).sum()
-    }
-
-    fn usage(&self, limited: bool) -> Usage {
-        let quota_bytes = LIMITS.quota_bytes.filter(|_| limited);
-        Usage { used_bytes: self.used_bytes(), key_count: self.records.len() as u64, quota_bytes }
-    }
-
-    fn page(&self, prefix: &str, after: Option<&str>, limit: usize, max_bytes: usize) -> KeyPage {
-        let inside = |key: &&String| key.starts_with(prefix) && after.is_none_or(|after| key.as_str() > after);
-        let mut page = KeyPage::default();
-        let mut bytes = 0;
-        for key in self.records.keys().filter(inside) {
-            if page.keys.len() == limit || (bytes >= max_bytes && !page.keys.is_empty()) {
-                page.more = true;
-                break;
-            }
-            bytes += key.len();
-            page.keys.push(key.clone());
-        }
-        page
-    }
-
-    /// Does a batch, or says why not. `existed` and the version, as a commit tells them.
-    fn commit(
-        &mut self,
-        checks: &[(bool, String)],
-        changes: &[(String, Option<Vec<u8>>)],
-        limited: bool,
-    ) -> Result<(Version, Vec<bool>), StorageError> {
-        for value in changes.iter().filter_map(|(_, value)| value.as_ref()) {
-            if limited && value.len() > LIMITS.max_value_bytes {
-                let (actual, limit) = (value.len() as u64, LIMITS.max_value_bytes as u64);
-                return Err(StorageError::LimitExceeded { what: "the size of a value in bytes", actual, limit });
-            }
-        }
-        checks.iter().map(|(_, key)| key).chain(changes.iter().map(|(key, _)| key)).try_for_each(|key| valid(key))?;
-        for (present, key) in checks {
-            match (present, self.records.contains_key(key)) {
-                (true, false) => return Err(StorageError::NotFound { key: key.clone() }),
-                (false, true) => return Err(StorageError::AlreadyExists { key: key.clone() }),
-                _ => {}
-            }
-        }
-        let mut records = self.records.clone();
-        let (mut existed, mut any_change) = (Vec::new(), false);
-        let version = Version(self.version.0 + 1);
-        for (key, value) in changes {
-            let old = match value {
-                Some(value) => records.insert(key.clone(), Record { version, value: value.clone().into() }),
-                None => records.remove(key),
-            };
-            existed.push(old.is_some());
-            any_change |= value.is_some() || old.is_some();
-        }
-        if !any_change {
-            return Ok((self.version, existed));
-        }
-        let before = self.used_bytes();
-        let after = Self { version, records };
-        let used = after.used_bytes();
-        if let Some(quota) = LIMITS.quota_bytes.filter(|quota| limited && used > *quota && used > before) {
-            return Err(StorageError::QuotaExceeded { used: before, quota, needed: used - before });
-        }
-        *self = after;
-        Ok((version, existed))
-    }
+fn known(record: Result<Option<Record>, StorageError>) -> Result<Option<Known>, StorageError> {
+    record.map(|record| record.map(Known::from))
 }
 
-/// The rule for keys, said once more.
-fn valid(key: &str) -> Result<(), StorageError> {
-    match key.len() {
-        1..=MAX_KEY_BYTES => Ok(()),
-        0 => Err(StorageError::InvalidKey { reason: "a key has at least one byte".to_owned() }),
-        bytes => Err(StorageError::InvalidKey { reason: format!("it has {bytes} bytes; the limit is 2048") }),
-    }
+fn all_known(records: Result<Vec<Option<Record>>, StorageError>) -> Result<Vec<Option<Known>>, StorageError> {
+    records.map(|records| records.into_iter().map(|record| record.map(Known::from)).collect())
+}
+
+fn told(outcomes: &[Outcome]) -> Vec<Told> {
+    let one = |outcome: &Outcome| (outcome.existed, outcome.number, outcome.cleared.map(|cleared| cleared.removed));
+    outcomes.iter().map(one).collect()
 }
 
 struct Run<W> {
     world: W,
-    limited: bool,
+    limits: Option<StoreLimits>,
     ids: Vec<ComponentId>,
     chains: Vec<Chain>,
     models: Vec<Model>,
+    transactions: Vec<Option<(stash_core::Transaction<Chain>, Expected)>>,
     values: usize,
 }
 
 impl<W: World> Run<W> {
     fn new(world: W) -> Self {
         let ids: Vec<ComponentId> = IDS.iter().map(|id| id.parse().unwrap()).collect();
-        let chains = ids.iter().map(|id| world.chain(id, LIMITS)).collect();
+        let chains = ids.iter().map(|id| Chain(world.chain(id, LIMITS))).collect();
         let models = IDS.iter().map(|_| Model::default()).collect();
-        Self { limited: world.has_limits(), world, ids, chains, models, values: 0 }
+        let transactions = IDS.iter().map(|_| None).collect();
+        Self { limits: world.has_limits().then_some(LIMITS), world, ids, chains, models, transactions, values: 0 }
     }
 
-    /// A value of this length that no other step wrote.
+    /// A value of this length that no other step wrote; every third is a number.
     fn value(&mut self, length: usize) -> Vec<u8> {
         self.values += 1;
-        format!("{:0>length$}", self.values).into_bytes()[..length].to_vec()
+        let value = format!("{:0>length$}", self.values).into_bytes()[..length].to_vec();
+        if !self.values.is_multiple_of(3) && length > 0 { [&value[1..], b"x"].concat() } else { value }
+    }
+
+    fn change(&mut self, what: What) -> Change {
+        let after = |seconds: Option<u64>| match seconds {
+            Some(seconds) => Expiry::After(Duration::from_secs(seconds)),
+            None => Expiry::Never,
+        };
+        let set = |value: Vec<u8>, expiry, typed: bool| {
+            let content_type = typed.then(|| "a/b".to_owned());
+            let options = SetOptions { expiry, content_type, ..SetOptions::default() };
+            Change::Set { value: value.into(), options: Some(Box::new(options)) }
+        };
+        match what {
+            What::Set(length) => Change::Set { value: self.value(length).into(), options: None },
+            What::SetWith(length, seconds, typed) => set(self.value(length), after(seconds), typed),
+            What::Keep(length) => set(self.value(length), Expiry::Keep, false),
+            What::Delete => Change::Delete,
+            What::Add(delta) => Change::Add(delta),
+            What::Max(bound) => Change::Max(bound),
+            What::Append(length) => Change::Append(self.value(length).into()),
+            What::Expire(seconds) => Change::Expire(after(seconds)),
+            What::Clear => Change::Clear { limit: 10_000, whole: false, history: false },
+        }
     }
 
     async fn take(&mut self, step: &Step) -> Result<(), String> {
-        let (n, limited) = (step.component, self.limited);
-        let chain = Arc::clone(&self.chains[n]);
+        let (n, place) = (step.component, step.place);
+        let chain = self.chains[n].in_collection(collection(place).as_ref()).unwrap();
+        let now = chain.now();
+        self.models.iter_mut().for_each(|model| model.expire(now));
+        let records = &self.models[n].places[place];
         match step.call.clone() {
             Call::Get(key) => {
-                let expected = valid(&key).map(|()| self.models[n].records.get(&key).cloned());
+                let expected = valid(&key).map(|()| records.get(&key).cloned());
                 looks_like(&chain, &key, &expected)?;
-                same(&chain.read_one(&key).await, &expected)?;
+                same(&known(chain.read_one(&key).await), &expected)?;
                 looks_like(&chain, &key, &expected)?;
-                same(&chain.get(&key).await, &expected.map(|record| record.map(|record| record.value)))?;
+                same(&chain.get(&key).await, &expected.map(|record| record.map(|record| record.value.into())))?;
             }
             Call::Exists(key) => {
-                let expected = valid(&key).map(|()| self.models[n].records.contains_key(&key));
+                let expected = valid(&key).map(|()| records.contains_key(&key));
                 same(&chain.exists(&key).await, &expected)?;
             }
-            Call::Set(key, length) => {
-                let value = self.value(length);
-                let expected = self.models[n].commit(&[], &[(key.clone(), Some(value.clone()))], limited);
-                same(&chain.set(&key, value).await, &expected.map(drop))?;
-            }
-            Call::Delete(key) => {
-                let expected = self.models[n].commit(&[], &[(key.clone(), None)], limited);
-                same(&chain.delete(&key).await, &expected.map(|(_, existed)| existed[0]))?;
-            }
             Call::Read(keys) => {
-                let model = &self.models[n].records;
                 let expected: Result<Vec<_>, _> =
-                    keys.iter().map(|key| valid(key).map(|()| model.get(key).cloned())).collect();
+                    keys.iter().map(|key| valid(key).map(|()| records.get(key).cloned())).collect();
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                same(&chain.read(&keys).await, &expected)?;
+                same(&all_known(chain.read(&keys).await), &expected)?;
             }
             Call::List(prefix) => {
-                let expected = self.models[n].page(&prefix, None, usize::MAX, usize::MAX).keys;
+                let expected = records.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
                 same(&chain.list_keys(&prefix).await, &Ok(expected))?;
             }
-            Call::Page { prefix, after, limit, max_bytes } => {
-                let expected = self.models[n].page(&prefix, after.as_deref(), limit, max_bytes);
-                same(&chain.scan_keys(&ListRequest { prefix, after, limit, max_bytes }).await, &Ok(expected))?;
+            Call::Page { prefix, after, limit, reverse } => {
+                let beyond = |key: &str| match &after {
+                    Some(after) if reverse => key < after.as_str(),
+                    Some(after) => key > after.as_str(),
+                    None => true,
+                };
+                let mut all: Vec<_> =
+                    records.iter().filter(|(key, _)| key.starts_with(&prefix) && beyond(key)).collect();
+                if reverse {
+                    all.reverse();
+                }
+                let more = all.len() > limit;
+                let expected: Vec<_> =
+                    all.into_iter().take(limit).map(|(key, record)| (key.clone(), record.clone())).collect();
+                let request = ScanRequest { after, limit, reverse, ..ScanRequest::prefix(prefix).with_values() };
+                let page = chain.scan(&request).await;
+                // With nothing behind it but what has expired, a page may say that the list goes on.
+                let goes_on = page.as_ref().is_ok_and(|page| page.resume.is_some());
+                let entry = |entry: stash_core::ScanEntry| (entry.key.to_string(), Known::from(entry.record));
+                same(&page.map(|page| page.entries.into_iter().map(entry).collect::<Vec<_>>()), &Ok(expected))?;
+                if more && !goes_on {
+                    return Err("a page says that it is the last".to_owned());
+                }
             }
-            Call::Commit(checks, changes) => {
-                let changes: Vec<_> =
-                    changes.into_iter().map(|(key, length)| (key, length.map(|length| self.value(length)))).collect();
-                let expected = self.models[n].commit(&checks, &changes, limited);
-                let committed = chain.commit(batch(&checks, &changes)).await;
-                same(&committed.map(|committed| (committed.version, committed.existed)), &expected)?;
+            Call::Count(prefix) => {
+                let expected = records.keys().filter(|key| key.starts_with(&prefix)).count() as u64;
+                same(&chain.count(&KeyRange::prefix(prefix)).await, &Ok(expected))?;
+            }
+            Call::Commit(checks, changes) => self.commit(n, place, &chain, checks, changes, now).await?,
+            Call::Make if place > 0 => {
+                let expected = self.models[n].make(place);
+                let name = collection(place).unwrap();
+                same(&chain.create_collection(&name, &CollectionSettings::default()).await, &expected)?;
+            }
+            Call::Unmake(recursive) if place > 0 => {
+                let expected = self.models[n].unmake(place, recursive);
+                same(&chain.delete_collection(&collection(place).unwrap(), recursive).await, &expected)?;
+            }
+            Call::Begin(isolation) => {
+                let transaction = self.chains[n].begin(isolation).await.map_err(|error| error.to_string())?;
+                same(&Ok(transaction.version()), &Ok(self.models[n].version))?;
+                self.transactions[n] = Some((transaction, Expected::begin(isolation, &self.models[n])));
+            }
+            Call::TxDrop => drop(self.transactions[n].take()),
+            Call::TxCommit => self.commit_transaction(n, now).await?,
+            Call::TxRead(_) | Call::TxList { .. } | Call::TxChange(..) => {
+                self.in_transaction(n, place, step.call.clone(), now).await?;
             }
             Call::Audit => self.audit(n).await?,
+            Call::Sweep => drop(self.world.sweep(10).await),
             Call::Wait(seconds) => self.world.advance(Duration::from_secs(seconds)),
+            Call::Make | Call::Unmake(_) => {}
         }
         self.observe(n).await
     }
 
+    async fn commit(
+        &mut self,
+        n: usize,
+        place: usize,
+        chain: &Chain,
+        checks: Vec<(Guess, String)>,
+        changes: Vec<(u8, String, What)>,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let current = |key: &String| self.models[n].places[place].get(key).map(|record| record.version);
+        let checks: Checks = checks
+            .into_iter()
+            .map(|(guess, key)| {
+                let condition = match guess {
+                    Guess::Absent => Condition::Absent,
+                    Guess::Present => Condition::Present,
+                    Guess::Version(right) => Condition::Version(current(&key).filter(|_| right).unwrap_or(Version(1))),
+                };
+                (place, key, condition)
+            })
+            .collect();
+        let elsewhere = |luck: u8| if luck == 3 { (place + 1) % PLACES.len() } else { place };
+        let changes: Changes =
+            changes.into_iter().map(|(luck, key, what)| (elsewhere(luck), key, self.change(what))).collect();
+        let expected = self.models[n].commit(&checks, &changes, self.limits, now);
+        let mut batch = Batch::new();
+        for (_, key, condition) in checks {
+            batch = batch.require(key, condition);
+        }
+        for (at, key, change) in changes {
+            // Mostly where the batch is committed to, without its name.
+            if at != place || self.values.is_multiple_of(2) {
+                batch = batch.in_collection(collection(at).as_ref());
+            }
+            batch = batch.change(key, change);
+            if at != place {
+                batch = batch.in_collection(collection(place).as_ref());
+            }
+        }
+        let committed = chain.commit(batch).await;
+        same(&committed.map(|committed| (committed.version, told(&committed.outcomes))), &expected)
+    }
+
+    async fn in_transaction(&mut self, n: usize, place: usize, call: Call, now: Timestamp) -> Result<(), String> {
+        let change = match &call {
+            Call::TxChange(_, what) => Some(self.change(what.clone())),
+            _ => None,
+        };
+        let model = &self.models[n];
+        let max_value = self.limits.map_or(usize::MAX, |limits| limits.max_value_bytes);
+        let Some((transaction, expected)) = &mut self.transactions[n] else { return Ok(()) };
+        let name = collection(place);
+        let mut here = transaction.in_collection(name.as_ref());
+        match call {
+            Call::TxRead(key) => {
+                // The version of its own writes is not known before it is committed.
+                let unversioned = |record: Known| (record.value, record.expires, record.content_type);
+                let expected = expected.read(model, place, &key, now).map(|record| record.map(unversioned));
+                same(&known(here.read_one(&key).await).map(|record| record.map(unversioned)), &expected)
+            }
+            Call::TxList { prefix, limit, reverse } => {
+                let request = ScanRequest { limit, reverse, ..ScanRequest::prefix(prefix) };
+                let page = here.scan(&request).await;
+                let goes_on = page.as_ref().is_ok_and(|page| page.resume.is_some());
+                let (keys, more) = expected.list(model, place, &request, now);
+                // It may have ended at what has expired: how far it has looked cannot be seen.
+                expected.uncertain |= goes_on && !more;
+                if more && !goes_on {
+                    return Err("a page says that it is the last".to_owned());
+                }
+                same(&page.map(stash_core::ScanPage::keys), &Ok(keys))
+            }
+            Call::TxChange(key, _) => {
+                let change = change.expect("made above");
+                let expected = expected.change(model, place, &key, change.clone(), max_value, now);
+                same(&here.change(&key, change).await, &expected)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn commit_transaction(&mut self, n: usize, now: Timestamp) -> Result<(), String> {
+        let Some((transaction, expected)) = self.transactions[n].take() else { return Ok(()) };
+        let version = transaction.version();
+        let outcome = transaction.commit().await;
+        if expected.writes.is_empty() {
+            return same(&outcome.map(|committed| committed.version), &Ok(version));
+        }
+        let conflicts = if expected.uncertain {
+            matches!(outcome, Err(StorageError::TransactionConflict { .. }))
+        } else {
+            expected.conflicts(&self.models[n], now)
+        };
+        if conflicts {
+            return match outcome {
+                Err(StorageError::TransactionConflict { .. }) => Ok(()),
+                outcome => Err(format!("a transaction that conflicts: {outcome:?}")),
+            };
+        }
+        let expected = self.models[n].commit(&Vec::new(), &expected.writes, self.limits, now);
+        same(&outcome.map(|committed| (committed.version, told(&committed.outcomes))), &expected)
+    }
+
     /// Looks at what a component has without warming its cache.
-    async fn observe(&self, n: usize) -> Result<(), String> {
+    async fn observe(&mut self, n: usize) -> Result<(), String> {
+        let now = self.chains[n].now();
+        self.models[n].expire(now);
         let (chain, model) = (&self.chains[n], &self.models[n]);
-        same(&chain.usage("").await, &Ok(model.usage(self.limited)))?;
-        same(&chain.list_keys("").await, &Ok(model.records.keys().cloned().collect()))?;
-        if let Some(bottom) = self.world.beneath(&self.ids[n]).first() {
-            self.holds(n, bottom).await?;
+        let quota = self.limits.and_then(|limits| limits.quota_bytes);
+        same(&chain.usage("").await, &Ok(model.usage(quota)))?;
+        for (place, records) in model.places.iter().enumerate() {
+            let chain = chain.in_collection(collection(place).as_ref()).unwrap();
+            same(&chain.list_keys("").await, &Ok(records.keys().cloned().collect()))?;
+        }
+        let made = chain.collections(None).await.map(|found| {
+            found.into_iter().map(|info| info.name.map_or(String::new(), |name| name.to_string())).collect::<Vec<_>>()
+        });
+        let expected = (1..PLACES.len()).filter(|place| model.made[*place]).map(|place| PLACES[place].to_owned());
+        same(&made, &Ok(expected.collect()))?;
+        if let Some(bottom) = self.world.beneath(&self.ids[n]).into_iter().next() {
+            self.holds(n, &Chain(bottom)).await?;
         }
         Ok(())
     }
 
     /// Reads everything through every layer, which warms the cache.
     async fn audit(&self, n: usize) -> Result<(), String> {
-        for layer in self.world.beneath(&self.ids[n]) {
+        for layer in self.world.beneath(&self.ids[n]).into_iter().map(Chain) {
             self.holds(n, &layer).await?;
         }
-        let model = &self.models[n].records;
         let keys: Vec<String> = keys().into_iter().filter(|key| valid(key).is_ok()).collect();
-        for key in &keys {
-            same(&self.chains[n].read_one(key).await, &Ok(model.get(key).cloned()))?;
-        }
         let asked: Vec<&str> = keys.iter().map(String::as_str).collect();
-        same(&self.chains[n].read(&asked).await, &Ok(keys.iter().map(|key| model.get(key).cloned()).collect()))
+        for (place, records) in self.models[n].places.iter().enumerate() {
+            let chain = self.chains[n].in_collection(collection(place).as_ref()).unwrap();
+            for key in &keys {
+                same(&known(chain.read_one(key).await), &Ok(records.get(key).cloned()))?;
+            }
+            let expected = keys.iter().map(|key| records.get(key).cloned()).collect();
+            same(&all_known(chain.read(&asked).await), &Ok(expected))?;
+        }
+        Ok(())
     }
 
     /// Whether a layer that speaks full names holds what the model does.
     async fn holds(&self, n: usize, layer: &Chain) -> Result<(), String> {
         let (prefix, model) = (self.ids[n].key_prefix(), &self.models[n]);
-        let full: Vec<String> = model.records.keys().map(|key| format!("{prefix}{key}")).collect();
-        same(&layer.list_keys(prefix).await, &Ok(full.clone()))?;
+        let full: Vec<String> = model.places[0].keys().map(|key| format!("{prefix}{key}")).collect();
+        same(&crate::storage::keys_of(layer, prefix).await, &Ok(full.clone()))?;
         let names: Vec<&str> = full.iter().map(String::as_str).collect();
-        same(&layer.read(&names).await, &Ok(model.records.values().cloned().map(Some).collect()))?;
-        same(&layer.usage(prefix).await, &Ok(model.usage(false)))
+        same(&all_known(layer.read(&names).await), &Ok(model.places[0].values().cloned().map(Some).collect()))?;
+        same(&layer.usage(prefix).await, &Ok(model.usage(None)))
     }
 
-    async fn audit_all(&self) -> Result<(), String> {
+    async fn audit_all(&mut self) -> Result<(), String> {
         for n in 0..IDS.len() {
             self.observe(n).await?;
             self.audit(n).await?;
@@ -341,30 +525,12 @@ impl<W: World> Run<W> {
     }
 }
 
-fn batch(checks: &[(bool, String)], changes: &[(String, Option<Vec<u8>>)]) -> Batch {
-    let checked =
-        checks.iter().fold(
-            Batch::new(),
-            |batch, (present, key)| {
-                if *present { batch.require_present(key) } else { batch.require_absent(key) }
-            },
-        );
-    changes.iter().fold(checked, |batch, (key, value)| match value {
-        Some(value) => batch.set(key, value.clone()),
-        None => batch.delete(key),
-    })
-}
-
 /// What a storage shows at once, if it shows anything, is what it would have answered.
-fn looks_like(
-    chain: &Chain,
-    key: &str,
-    expected: &Result<Option<stash_core::Record>, StorageError>,
-) -> Result<(), String> {
+fn looks_like(chain: &Chain, key: &str, expected: &Result<Option<Known>, StorageError>) -> Result<(), String> {
     let mut shown = None;
-    let known = chain.look(key, &mut |record| shown = record.cloned());
+    let shows = chain.look(key, &mut |record| shown = record.cloned().map(Known::from));
     match expected {
-        _ if !known => Ok(()),
+        _ if !shows => Ok(()),
         Ok(record) if shown == *record => Ok(()),
         _ => Err(format!("showed {shown:?}, expected {expected:?}")),
     }

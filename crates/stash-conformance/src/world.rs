@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stash_core::{
-    CacheBudget, CacheConfig, CachedStorage, ComponentId, DynStorage, Engine, EngineBackend, Guarded, ManualClock,
-    NamespacedStorage, StoreLimits,
+    BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, DynStorage, Engine, EngineBackend, Guarded,
+    ManualClock, NamespacedStorage, StoreLimits, Swept,
 };
 
 use crate::fixture::EngineFixture;
@@ -29,9 +29,20 @@ pub trait World: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Lets time pass, for a TTL.
+    /// Lets time pass, for TTLs and for records that expire.
     fn advance(&self, by: Duration) {
         let _ = by;
+    }
+
+    /// Whether [`advance`](Self::advance) moves the only clock there is, so that cases about time can be exact.
+    fn drives_time(&self) -> bool {
+        false
+    }
+
+    /// Removes what has expired, in at most so many commits; `None` where that cannot be asked for.
+    fn sweep(&self, max_commits: usize) -> BoxFuture<'_, Option<Swept>> {
+        let _ = max_commits;
+        Box::pin(async { None })
     }
 }
 
@@ -111,9 +122,14 @@ pub struct Chains<E> {
 impl<E: Engine> Chains<E> {
     /// Chains over `engine`, with a clock that [`World::advance`] moves.
     pub async fn over(engine: E, config: ChainConfig) -> Self {
-        let backend = EngineBackend::open(engine).await.expect("a new engine opens");
+        Self::over_with(engine, config, ManualClock::default()).await
+    }
+
+    /// The same with a clock that others move too.
+    pub async fn over_with(engine: E, config: ChainConfig, clock: ManualClock) -> Self {
+        let backend = EngineBackend::open_with(engine, Arc::new(clock.clone())).await.expect("the engine opens");
         let budget = config.budget.map(|bytes| Arc::new(CacheBudget::new(bytes)));
-        Self { backend, config, clock: ManualClock::default(), budget, caches: Mutex::default() }
+        Self { backend, config, clock, budget, caches: Mutex::default() }
     }
 
     /// The bottom of every chain.
@@ -155,6 +171,14 @@ impl<E: Engine> World for Chains<E> {
 
     fn advance(&self, by: Duration) {
         self.clock.advance(by);
+    }
+
+    fn drives_time(&self) -> bool {
+        true
+    }
+
+    fn sweep(&self, max_commits: usize) -> BoxFuture<'_, Option<Swept>> {
+        Box::pin(async move { Some(self.backend.sweep(max_commits).await.expect("the sweeper works")) })
     }
 }
 

@@ -3,13 +3,17 @@
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use stash_conformance::{ChainConfig, Chains, Fresh, World, interleave, model, storage};
 use stash_core::{
-    Batch, Check, Committed, ComponentId, ComponentStorage, DynStorage, KeyPage, ListRequest, MemoryEngine, Mutation,
-    NamespacedStorage, Record, StorageError, StoreLimits, Usage,
+    Batch, BoxFuture, Change, Check, Committed, ComponentId, ComponentStorage, Condition, DynStorage, KeyRange,
+    MemoryEngine, Mutation, NamespacedStorage, PlaceName, Record, ScanEntry, ScanPage, ScanRequest, StorageError,
+    StoreLimits, Swept, Usage,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +32,13 @@ enum Fault {
     OneCacheAnInstance,
     LosesDeletions,
     ForgetsHooks,
+    IgnoresVersions,
+    LosesTheCurrentVersion,
+    IgnoresAfter,
+    MixesTwoStates,
+    CountsEverything,
+    OneCollection,
+    ServesWhatHasExpired,
 }
 
 /// A whole chain, and something wrong on top of it.
@@ -62,21 +73,17 @@ impl Wrong {
     }
 
     fn rebuilt(&self, checks: &[Check], mutations: &[Mutation]) -> Batch {
-        let batch = checks.iter().fold(Batch::new(), |batch, check| match check {
-            Check::Absent(key) => batch.require_absent(self.key(key)),
-            Check::Present(key) => batch.require_present(self.key(key)),
-            other => panic!("{other:?}"),
-        });
-        mutations.iter().fold(batch, |batch, mutation| match mutation {
-            Mutation::Set { key, value } => batch.set(self.key(key), value.clone()),
-            other => batch.delete(self.key(other.key())),
-        })
+        let batch =
+            checks.iter().fold(Batch::new(), |batch, check| batch.require(self.key(check.key()), check.condition()));
+        mutations
+            .iter()
+            .fold(batch, |batch, mutation| batch.change(self.key(mutation.key()), mutation.change().clone()))
     }
 }
 
 impl ComponentStorage for Wrong {
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
-        if self.fault == Fault::OneCacheAnInstance {
+        if matches!(self.fault, Fault::OneCacheAnInstance | Fault::ServesWhatHasExpired) {
             if let Some(cached) = self.cache.lock().unwrap().get(key) {
                 return Ok(cached.clone());
             }
@@ -101,24 +108,35 @@ impl ComponentStorage for Wrong {
         self.inner.read(&keys).await
     }
 
-    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+    async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
         let mut request = request.clone();
-        request.prefix.insert_str(0, &self.joined);
+        request.range.prefix.insert_str(0, &self.joined);
         request.after = request.after.map(|after| format!("{}{after}", self.joined));
-        let mut page = self.inner.scan_keys(&request).await?;
+        if self.fault == Fault::IgnoresAfter {
+            request.after = None;
+        }
+        let mut page = self.inner.scan(&request).await?;
         match self.fault {
-            Fault::ListsBackwards => page.keys.reverse(),
+            Fault::ListsBackwards => page.entries.reverse(),
+            Fault::MixesTwoStates if request.values => {
+                for entry in std::mem::take(&mut page.entries) {
+                    tokio::task::yield_now().await;
+                    let record = self.inner.read_one(&entry.key).await?;
+                    page.entries.extend(record.map(|record| ScanEntry { record, ..entry }));
+                }
+            }
             Fault::ListsTheStartAgain => {
-                if let Some(after) = request.after
-                    && !page.keys.is_empty()
-                {
-                    page.keys.insert(0, after);
-                    page.keys.truncate(request.limit);
+                if let (Some(after), Some(first)) = (&request.after, page.entries.first().cloned()) {
+                    page.entries.insert(0, ScanEntry { key: after.as_str().into(), ..first });
+                    page.entries.truncate(request.limit);
                 }
             }
             _ => {}
         }
-        page.keys.iter_mut().for_each(|key| drop(key.drain(..self.joined.len())));
+        for entry in &mut page.entries {
+            entry.key = entry.key[self.joined.len()..].into();
+        }
+        page.resume = page.resume.map(|key| key[self.joined.len()..].into());
         Ok(page)
     }
 
@@ -126,14 +144,31 @@ impl ComponentStorage for Wrong {
         let (mut checks, mut mutations) = (batch.checks().to_vec(), batch.mutations().to_vec());
         match self.fault {
             Fault::IgnoresChecks => checks.clear(),
+            Fault::IgnoresVersions if checks.iter().any(is_version) => checks.retain(|check| !is_version(check)),
             Fault::LosesDeletions if mutations.len() > 1 => {
-                mutations.retain(|change| matches!(change, Mutation::Set { .. }));
+                mutations.retain(|mutation| *mutation.change() != Change::Delete);
             }
-            Fault::OneCacheAnInstance => {
+            Fault::OneCacheAnInstance | Fault::ServesWhatHasExpired => {
                 self.cache.lock().unwrap().retain(|key, _| mutations.iter().all(|change| change.key() != key));
                 return self.inner.commit(batch).await;
             }
-            Fault::None | Fault::ReadsOneByOne | Fault::ListsBackwards => return self.inner.commit(batch).await,
+            Fault::LosesTheCurrentVersion => {
+                let lost = |error| match error {
+                    StorageError::Conflict { key, expected, .. } => {
+                        StorageError::Conflict { key, expected, current: None }
+                    }
+                    error => error,
+                };
+                return self.inner.commit(batch).await.map_err(lost);
+            }
+            Fault::None
+            | Fault::ReadsOneByOne
+            | Fault::ListsBackwards
+            | Fault::IgnoresVersions
+            | Fault::IgnoresAfter
+            | Fault::MixesTwoStates
+            | Fault::CountsEverything
+            | Fault::OneCollection => return self.inner.commit(batch).await,
             _ => {}
         }
         // The hooks are never called.
@@ -143,7 +178,7 @@ impl ComponentStorage for Wrong {
             for mutation in &mutations {
                 let committed = self.inner.commit(self.rebuilt(&[], std::slice::from_ref(mutation))).await?;
                 all.version = committed.version;
-                all.existed.extend(committed.existed);
+                all.outcomes.extend(committed.outcomes);
                 tokio::task::yield_now().await;
             }
             return Ok(all);
@@ -151,9 +186,19 @@ impl ComponentStorage for Wrong {
         self.inner.commit(self.rebuilt(&checks, &mutations)).await
     }
 
-    fn gaps(&self) -> u64 {
-        self.inner.gaps()
+    fn in_place(&self, place: &PlaceName) -> Result<Self, StorageError> {
+        let same = self.fault == Fault::OneCollection;
+        let inner = if same { Arc::clone(&self.inner) } else { self.inner.in_place(place)? };
+        let joined = self.joined.clone();
+        Ok(Self { inner, fault: self.fault, joined, cache: Mutex::default() })
     }
+
+    async fn count(&self, range: &KeyRange) -> Result<u64, StorageError> {
+        let everything = KeyRange::prefix(&*range.prefix);
+        self.inner.count(if self.fault == Fault::CountsEverything { &everything } else { range }).await
+    }
+
+    inner! { versions snapshots facts }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         let mut usage = self.inner.usage(scope).await?;
@@ -162,6 +207,10 @@ impl ComponentStorage for Wrong {
         }
         Ok(usage)
     }
+}
+
+fn is_version(check: &Check) -> bool {
+    matches!(check.condition(), Condition::Version(_))
 }
 
 struct WrongWorld {
@@ -185,6 +234,18 @@ impl World for WrongWorld {
         };
         let inner = self.right.chain(&id, limits);
         Arc::new(Wrong { inner, fault: self.fault, joined, cache: Mutex::default() })
+    }
+
+    fn advance(&self, by: Duration) {
+        self.right.advance(by);
+    }
+
+    fn drives_time(&self) -> bool {
+        true
+    }
+
+    fn sweep(&self, max_commits: usize) -> BoxFuture<'_, Option<Swept>> {
+        self.right.sweep(max_commits)
     }
 }
 
@@ -217,6 +278,19 @@ fn every_wrong_layer_fails_in_the_case_about_it() {
         (Fault::OneCacheAnInstance, "instances_of_one_component_agree"),
         (Fault::LosesDeletions, "a_batch_is_one_commit"),
         (Fault::ForgetsHooks, "hooks_tell_the_outcome_once"),
+        (Fault::IgnoresVersions, "a_condition_holds_or_nothing_is_stored"),
+        (Fault::IgnoresVersions, "a_record_made_again_is_another"),
+        (Fault::IgnoresVersions, "of_equal_conditions_one_wins"),
+        (Fault::LosesTheCurrentVersion, "a_condition_holds_or_nothing_is_stored"),
+        (Fault::LosesTheCurrentVersion, "a_record_is_there_until_its_moment"),
+        (Fault::IgnoresAfter, "any_list_is_what_a_map_would_give"),
+        (Fault::IgnoresAfter, "a_cursor_goes_on_where_its_page_ended"),
+        (Fault::MixesTwoStates, "nobody_sees_half_a_clearing"),
+        (Fault::CountsEverything, "any_list_is_what_a_map_would_give"),
+        (Fault::OneCollection, "collections_do_not_meet"),
+        (Fault::ServesWhatHasExpired, "a_record_is_there_until_its_moment"),
+        (Fault::SplitsBatches, "nothing_is_left_of_a_batch_that_fails"),
+        (Fault::ForgetsKeysInUsage, "a_prefix_is_cleared_and_nothing_else"),
     ];
     let mut caught: Vec<(Fault, Vec<&str>)> = Vec::new();
     for (fault, case) in expected {
@@ -254,16 +328,17 @@ fn the_model_finds_wrong_layers_by_chance() {
 }
 
 /// A cache that is wrong about when a value may be kept.
+#[derive(Clone)]
 struct NaiveCache<S> {
     inner: S,
     // What is known, and whether a newer record is ever replaced by an older one.
-    entries: Mutex<HashMap<String, Option<Record>>>,
+    entries: Arc<Mutex<HashMap<String, Option<Record>>>>,
     compares_versions: bool,
 }
 
 impl<S> NaiveCache<S> {
     fn new(inner: S, compares_versions: bool) -> Self {
-        Self { inner, entries: Mutex::default(), compares_versions }
+        Self { inner, entries: Arc::default(), compares_versions }
     }
 
     fn fill(&self, key: &str, record: Option<&Record>) {
@@ -277,9 +352,11 @@ impl<S> NaiveCache<S> {
 }
 
 impl<S: ComponentStorage> ComponentStorage for NaiveCache<S> {
-    fn gaps(&self) -> u64 {
-        self.inner.gaps()
+    fn in_place(&self, place: &PlaceName) -> Result<Self, StorageError> {
+        Ok(Self::new(self.inner.in_place(place)?, self.compares_versions))
     }
+
+    inner! { read scan count versions usage snapshots facts }
 
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         if let Some(cached) = self.entries.lock().unwrap().get(key) {
@@ -290,29 +367,22 @@ impl<S: ComponentStorage> ComponentStorage for NaiveCache<S> {
         Ok(record)
     }
 
-    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, StorageError> {
-        self.inner.read(keys).await
-    }
-
-    fn scan_keys(&self, request: &ListRequest) -> impl Future<Output = Result<KeyPage, StorageError>> + Send {
-        self.inner.scan_keys(request)
-    }
-
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        let now = Some(self.inner.now());
         let mutations = batch.mutations().to_vec();
         let committed = self.inner.commit(batch).await?;
         for mutation in mutations {
-            let record = match &mutation {
-                Mutation::Set { value, .. } => Some(Record { version: committed.version, value: value.clone() }),
+            let record = match mutation.change() {
+                Change::Set { value, .. } => {
+                    let mut record = Record { version: committed.version, value: value.clone(), ..Record::default() };
+                    (record.metadata.created, record.metadata.updated) = (now, now);
+                    Some(record)
+                }
                 _ => None,
             };
             self.fill(mutation.key(), record.as_ref());
         }
         Ok(committed)
-    }
-
-    fn usage(&self, scope: &str) -> impl Future<Output = Result<Usage, StorageError>> + Send {
-        self.inner.usage(scope)
     }
 }
 

@@ -9,7 +9,10 @@
 //!    nothing.
 //! 3. A reader that missed may fill the cache only if no commit has begun or ended since it looked, so a slow reader
 //!    cannot bring an old value back, not even one whose newer entry has come and gone again meanwhile.
-//! 4. An engine that was closed and opened again counts a gap, and the next lookup forgets everything.
+//! 4. A commit that removes all keys with a prefix does the same to all of them: they leave, and stay out until it is over.
+//!    So do all keys during a large commit.
+//! 5. A record that has expired is answered as absent: were there a newer one, it would have taken its place.
+//! 6. An engine that was closed and opened again counts a gap, and the next lookup forgets everything.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,11 +23,10 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Committed;
+use crate::batch::{Committed, Touched};
 use crate::budget::CacheBudget;
 use crate::clock::Clock;
 use crate::record::{Record, Version};
-use crate::value::StorageValue;
 
 /// How much one component's cache may hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,10 @@ struct State {
     bytes: usize,
     /// Keys with commits under way, and how many.
     pending: HashMap<Box<str>, usize>,
+    /// Large commits under way; while there are any, every key counts as pending.
+    pending_bulk: usize,
+    /// Prefixes whose keys are all being removed by commits under way.
+    pending_prefixes: Vec<Box<str>>,
     /// Grows when a commit begins, and when it is over: a reader that looked in between may have seen what it replaced.
     generation: u64,
     /// The engine's gaps that the entries have come after.
@@ -123,6 +129,8 @@ impl Cache {
             entries: LruCache::unbounded(),
             bytes: 0,
             pending: HashMap::new(),
+            pending_bulk: 0,
+            pending_prefixes: Vec::new(),
             generation: 0,
             gaps: 0,
             hits: 0,
@@ -176,7 +184,7 @@ impl Cache {
         }
         state.hits += 1;
         self.touch();
-        see(entry.record.as_ref());
+        see(entry.record.as_ref().filter(|record| !self.has_expired(record)));
         true
     }
 
@@ -213,7 +221,7 @@ impl Cache {
     pub(crate) fn fill(&self, filler: Filler, key: &str, record: Option<&Record>) {
         let expires = self.expiry();
         let mut state = self.state.lock();
-        if state.generation == filler.generation && !state.pending.contains_key(key) {
+        if state.generation == filler.generation && !state.is_pending(key) {
             // No commit of this key was under way since the reader looked, so a record's own version orders it; an
             // absent key has only its being newer than whatever was there.
             let version = record.map_or(Version::default(), |record| record.version);
@@ -223,30 +231,48 @@ impl Cache {
         self.balance();
     }
 
-    /// A commit that changes `keys` is about to be handed down.
-    pub(crate) fn begin<'a>(&self, keys: impl Iterator<Item = &'a str>) {
+    /// A commit that changes these keys is about to be handed down.
+    pub(crate) fn begin<'a>(&self, touched: impl Iterator<Item = Touched<'a>>) {
         let mut state = self.state.lock();
         state.generation += 1;
-        for key in keys {
-            self.remove(&mut state, key);
-            match state.pending.get_mut(key) {
-                Some(count) => *count += 1,
-                None => drop(state.pending.insert(key.into(), 1)),
+        for touched in touched {
+            match touched {
+                Touched::Key(key) => {
+                    self.remove(&mut state, key);
+                    match state.pending.get_mut(key) {
+                        Some(count) => *count += 1,
+                        None => drop(state.pending.insert(key.into(), 1)),
+                    }
+                }
+                Touched::Prefix(prefix) => {
+                    self.remove_prefix(&mut state, prefix);
+                    state.pending_prefixes.push(prefix.into());
+                }
             }
         }
     }
 
     /// That commit is over: visible to reads, or, with `None`, not known to have happened. `changes` are its keys with
-    /// their new values.
+    /// the records that they have now.
     pub(crate) fn settle<'a>(
         &self,
         outcome: Option<&Committed>,
-        changes: impl Iterator<Item = (&'a str, Option<&'a StorageValue>)>,
+        changes: impl Iterator<Item = (Touched<'a>, Option<&'a Record>)>,
     ) {
         let expires = self.expiry();
         let mut state = self.state.lock();
         state.generation += 1;
-        for (key, value) in changes {
+        let mut over = Vec::new();
+        for (touched, record) in changes {
+            let key = match touched {
+                Touched::Key(key) => key,
+                Touched::Prefix(prefix) => {
+                    if let Some(at) = state.pending_prefixes.iter().position(|pending| **pending == *prefix) {
+                        state.pending_prefixes.swap_remove(at);
+                    }
+                    continue;
+                }
+            };
             if let Some(count) = state.pending.get_mut(key) {
                 *count -= 1;
                 if *count > 0 {
@@ -255,13 +281,40 @@ impl Cache {
                 }
                 state.pending.remove(key);
             }
-            if let Some(Committed { version, .. }) = outcome {
-                let record = value.map(|value| Record { version: *version, value: value.clone() });
-                self.insert(&mut state, key, record, *version, expires);
+            over.push((key, record));
+        }
+        // After all prefixes: a batch may clear a prefix and set keys with it.
+        for (key, record) in over {
+            if let Some(Committed { version, .. }) = outcome
+                && !state.is_pending(key)
+            {
+                self.insert(&mut state, key, record.cloned(), *version, expires);
             }
         }
         drop(state);
         self.balance();
+    }
+
+    /// As [`begin`](Self::begin), for a commit of so many keys that noting each one would cost more than the commit, and
+    /// that must not push out what is hot: nothing is put in until it is over, and nothing of it ever.
+    pub(crate) fn begin_bulk<'a>(&self, touched: impl Iterator<Item = Touched<'a>>) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.pending_bulk += 1;
+        for touched in touched {
+            match touched {
+                Touched::Key(_) if state.entries.is_empty() => {}
+                Touched::Key(key) => self.remove(&mut state, key),
+                Touched::Prefix(prefix) => self.remove_prefix(&mut state, prefix),
+            }
+        }
+    }
+
+    /// That commit is over, whatever became of it.
+    pub(crate) fn settle_bulk(&self) {
+        let mut state = self.state.lock();
+        state.generation += 1;
+        state.pending_bulk -= 1;
     }
 
     /// Forgets everything where the engine has had a gap. A reader that read before the gap and fills after it fills what
@@ -289,6 +342,10 @@ impl Cache {
         }
     }
 
+    fn has_expired(&self, record: &Record) -> bool {
+        record.metadata.expires.is_some_and(|expires| expires <= self.clock.wall())
+    }
+
     fn now(&self) -> Option<Duration> {
         self.config.ttl.map(|_| self.clock.now())
     }
@@ -305,7 +362,7 @@ impl Cache {
             self.remove(state, key);
             return None;
         }
-        Some(entry.record.clone())
+        Some(entry.record.clone().filter(|record| !self.has_expired(record)))
     }
 
     fn insert(
@@ -320,7 +377,7 @@ impl Cache {
             return;
         }
         self.remove(state, key);
-        let value_bytes = record.as_ref().map_or(0, |record| record.value.len());
+        let value_bytes = record.as_ref().map_or(0, Record::used_bytes);
         let cost = ENTRY_OVERHEAD_BYTES.saturating_add(key.len()).saturating_add(value_bytes);
         if cost > self.config.max_size_bytes {
             return;
@@ -342,11 +399,28 @@ impl Cache {
         }
     }
 
+    fn remove_prefix(&self, state: &mut State, prefix: &str) {
+        let keys = state.entries.iter().filter(|(key, _)| key.starts_with(prefix));
+        let keys: Vec<Box<str>> = keys.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            self.remove(state, &key);
+        }
+    }
+
     fn forget(&self, state: &mut State, entry: &Entry) {
         state.bytes -= entry.cost;
         if let Some(budget) = &self.budget {
             budget.give_back(entry.cost);
         }
+    }
+}
+
+impl State {
+    /// Whether a commit that changes `key` is under way.
+    fn is_pending(&self, key: &str) -> bool {
+        self.pending_bulk > 0
+            || self.pending.contains_key(key)
+            || self.pending_prefixes.iter().any(|prefix| key.starts_with(&**prefix))
     }
 }
 
@@ -371,7 +445,11 @@ mod tests {
 
     fn fill(cache: &Cache, key: &str, bytes: usize) {
         let Lookup::Miss(filler) = cache.lookup(key, 0) else { panic!("{key} is there") };
-        cache.fill(filler, key, Some(&Record { version: Version(1), value: vec![0; bytes].into() }));
+        cache.fill(
+            filler,
+            key,
+            Some(&Record { version: Version(1), value: vec![0; bytes].into(), ..Record::default() }),
+        );
     }
 
     fn holds(cache: &Cache, key: &str) -> bool {
@@ -399,7 +477,7 @@ mod tests {
         assert_eq!((cache.stats().entries, cache.stats().bytes), (2, 2 * cost));
         fill(&cache, "d", 2 * cost);
         assert_eq!(cache.stats().entries, 2, "what can never fit takes nobody's place");
-        cache.begin(["b", "c"].into_iter());
+        cache.begin(["b", "c"].map(Touched::Key).into_iter());
         assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
     }
 
@@ -425,7 +503,7 @@ mod tests {
     fn an_older_record_never_replaces_a_newer_one() {
         let cache = cache(10, usize::MAX, None);
         let Lookup::Miss(filler) = cache.lookup("k", 0) else { panic!("the cache is empty") };
-        let record = |version| Record { version: Version(version), value: "v".into() };
+        let record = |version| Record { version: Version(version), value: "v".into(), ..Record::default() };
         for (version, held) in [(2, 2), (1, 2), (3, 3)] {
             cache.fill(filler, "k", Some(&record(version)));
             let Lookup::Hit(Some(found)) = cache.lookup("k", 0) else { panic!("it was filled") };
@@ -438,20 +516,78 @@ mod tests {
     #[test]
     fn nothing_fills_while_or_after_a_commit_is_under_way() {
         let cache = cache(10, usize::MAX, None);
-        let record = Record { version: Version(1), value: "v".into() };
+        let record = Record { version: Version(1), value: "v".into(), ..Record::default() };
         let Lookup::Miss(before) = cache.lookup("k", 0) else { panic!("the cache is empty") };
-        cache.begin(["k"].into_iter());
+        cache.begin([Touched::Key("k")].into_iter());
         let Lookup::Miss(during) = cache.lookup("k", 0) else { panic!("the key is pending") };
         for filler in [before, during] {
             cache.fill(filler, "k", Some(&record));
             assert!(!holds(&cache, "k"));
         }
-        cache.settle(None, [("k", None)].into_iter());
+        cache.settle(None, [(Touched::Key("k"), None)].into_iter());
         for filler in [before, during] {
             cache.fill(filler, "k", Some(&record));
             assert!(!holds(&cache, "k"));
         }
         fill(&cache, "k", 1);
         assert!(holds(&cache, "k"));
+    }
+
+    #[test]
+    fn a_prefix_under_way_keeps_all_its_keys_out() {
+        let cache = cache(10, usize::MAX, None);
+        for key in ["a1", "a2", "b"] {
+            fill(&cache, key, 1);
+        }
+        cache.begin([Touched::Prefix("a")].into_iter());
+        assert_eq!(["a1", "a2", "b"].map(|key| holds(&cache, key)), [false, false, true]);
+        fill(&cache, "a1", 1);
+        assert!(!holds(&cache, "a1"), "the commit may be visible already");
+        let committed = Committed { version: Version(2), outcomes: Vec::new() };
+        cache.begin([Touched::Key("a2")].into_iter());
+        cache.settle(Some(&committed), [(Touched::Key("a2"), None)].into_iter());
+        assert!(!holds(&cache, "a2"), "another commit's key is under the prefix too");
+        cache.settle(Some(&committed), [(Touched::Prefix("a"), None)].into_iter());
+        fill(&cache, "a1", 1);
+        assert!(holds(&cache, "a1"));
+    }
+
+    #[test]
+    fn a_bulk_commit_keeps_everything_out_until_it_is_over() {
+        let cache = cache(10, usize::MAX, None);
+        for key in ["a", "b", "pa"] {
+            fill(&cache, key, 1);
+        }
+        cache.begin_bulk([Touched::Key("a"), Touched::Prefix("p")].into_iter());
+        assert_eq!(["a", "b", "pa"].map(|key| holds(&cache, key)), [false, true, false], "what it leaves alone stays");
+        fill(&cache, "a", 1);
+        let committed = Committed { version: Version(2), outcomes: Vec::new() };
+        cache.begin([Touched::Key("c")].into_iter());
+        cache.settle(Some(&committed), [(Touched::Key("c"), None)].into_iter());
+        assert_eq!(["a", "c"].map(|key| holds(&cache, key)), [false, false], "it may change these too");
+        let Lookup::Miss(filler) = cache.lookup("a", 0) else { panic!("it is not there") };
+        cache.settle_bulk();
+        cache.fill(filler, "a", None);
+        assert!(!holds(&cache, "a"), "it was looked at before the commit was over");
+        fill(&cache, "a", 1);
+        assert!(holds(&cache, "a"));
+    }
+
+    #[test]
+    fn what_has_expired_is_absent() {
+        let clock = ManualClock::default();
+        let config = CacheConfig { max_entries: 10, max_size_bytes: usize::MAX, ttl: None };
+        let cache = Cache::new(config, Arc::new(clock.clone()), None);
+        let Lookup::Miss(filler) = cache.lookup("k", 0) else { panic!("the cache is empty") };
+        let mut record = Record { value: "v".into(), ..Record::default() };
+        record.metadata.expires = Some(clock.wall().after(Duration::from_millis(5)));
+        cache.fill(filler, "k", Some(&record));
+        for (millis, there) in [(4, true), (1, false)] {
+            clock.advance(Duration::from_millis(millis));
+            let Lookup::Hit(found) = cache.lookup("k", 0) else { panic!("it was filled") };
+            let mut looked = None;
+            assert!(cache.look("k", 0, &mut |record| looked = Some(record.is_some())));
+            assert_eq!((found.is_some(), looked), (there, Some(there)));
+        }
     }
 }

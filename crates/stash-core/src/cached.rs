@@ -7,10 +7,19 @@ use std::sync::Arc;
 use crate::batch::{Batch, Committed, Mutation};
 use crate::budget::CacheBudget;
 use crate::cache::{Cache, CacheConfig, CacheStats, Lookup};
-use crate::clock::{Clock, SystemClock};
+use crate::capabilities::Capabilities;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::cursor::CursorKey;
+use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::history::{KeyVersions, VersionsRequest};
 use crate::record::Record;
-use crate::storage::{ComponentStorage, KeyPage, ListRequest, Usage, check_read_size};
+use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
+use crate::snapshot::{BackendSnapshot, StorageSnapshot};
+use crate::storage::{ComponentStorage, PlaceName, Usage, check_read_bytes, check_read_size};
+
+/// Changes in a commit from which on it goes past the cache.
+const BULK: usize = 128;
 
 /// A storage with a cache of its records in front. Clones share the cache.
 ///
@@ -28,7 +37,7 @@ impl<S> CachedStorage<S> {
         Self::with(inner, config, Arc::new(SystemClock), None)
     }
 
-    /// The same with a clock for the TTL, and a budget shared with other caches.
+    /// The same with a clock, for the TTL and for records that expire, and a budget shared with other caches.
     pub fn with(inner: S, config: CacheConfig, clock: Arc<dyn Clock>, budget: Option<Arc<CacheBudget>>) -> Self {
         let cache = config.is_enabled().then(|| Cache::new(config, clock, budget));
         Self { inner, cache }
@@ -101,7 +110,7 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
         // What is too much must not depend on what happens to be in the cache.
         check_read_size(keys)?;
         match cache.lookup_all(keys, self.inner.gaps()) {
-            Ok(records) => Ok(records),
+            Ok(records) => check_read_bytes(&records).map(|()| records),
             Err(filler) => {
                 let records = self.inner.read(keys).await?;
                 for (key, record) in keys.iter().zip(&records) {
@@ -112,17 +121,74 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
         }
     }
 
-    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+    async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
+        self.inner.scan(request).await
+    }
+
+    async fn scan_keys(&self, request: &ScanRequest) -> Result<KeyPage, StorageError> {
         self.inner.scan_keys(request).await
+    }
+
+    async fn count(&self, range: &KeyRange) -> Result<u64, StorageError> {
+        self.inner.count(range).await
+    }
+
+    async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
+        self.inner.versions(request).await
+    }
+
+    async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {
+        self.inner.backend_snapshot().await
+    }
+
+    async fn snapshot(&self) -> Result<StorageSnapshot, StorageError> {
+        self.inner.snapshot().await
     }
 
     async fn commit(&self, mut batch: Batch) -> Result<Committed, StorageError> {
         if let Some(cache) = &self.cache {
-            cache.begin(batch.mutations().iter().map(Mutation::key));
+            let touched = batch.mutations().iter().map(Mutation::touches);
             let cache = Arc::clone(cache);
-            batch = batch.with_hook(move |outcome, changes| cache.settle(outcome, changes.iter()));
+            // Above the namespace layer a key of another collection looks like one of this.
+            let is_ambiguous = !batch.has_entered() && batch.spans_collections();
+            if batch.mutations().len() > BULK || is_ambiguous {
+                cache.begin_bulk(touched);
+                batch = batch.with_hook(move |_, _| cache.settle_bulk());
+            } else {
+                cache.begin(touched);
+                batch = batch.with_hook(move |outcome, changes| cache.settle(outcome, changes.iter()));
+            }
         }
         self.inner.commit(batch).await
+    }
+
+    fn in_place(&self, place: &PlaceName) -> Result<Self, StorageError> {
+        // Asked only above the namespace layer, where this cache's keys are those of one collection.
+        if self.cache.is_some() && *place != self.inner.place() {
+            let reason = "a cache above the namespace layer is of one collection; put it below".to_owned();
+            return Err(StorageError::Unsupported { reason });
+        }
+        Ok(Self { inner: self.inner.in_place(place)?, cache: self.cache.clone() })
+    }
+
+    fn place(&self) -> PlaceName {
+        self.inner.place()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn cursors(&self) -> CursorKey {
+        self.inner.cursors()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn status(&self) -> EngineStatus {
+        self.inner.status()
     }
 
     fn gaps(&self) -> u64 {

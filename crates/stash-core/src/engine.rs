@@ -34,6 +34,18 @@ pub trait Engine: Send + Sync + 'static {
     /// One page of a range of keys, from one consistent state.
     fn scan(&self, scan: &Scan) -> impl Future<Output = Result<Page, StorageError>> + Send;
 
+    /// As [`scan`](Self::scan), but what is found is shown to a copy of `into` instead of being copied into a page: for
+    /// those who need little of it. Gives the copy, and whether the range goes on after what it was shown.
+    ///
+    /// An engine that can show entries where they lie implements this too; by default they come from a page.
+    fn scan_into<C: Collect>(
+        &self,
+        scan: &Scan,
+        into: &C,
+    ) -> impl Future<Output = Result<(C, bool), StorageError>> + Send {
+        async { Ok(self.scan(scan).await?.show(into)) }
+    }
+
     /// Reads, decides and writes, atomically and durably.
     fn update<D: Decision>(&self, decision: D) -> impl Future<Output = Result<D::Output, StorageError>> + Send;
 
@@ -59,6 +71,21 @@ pub trait Snapshot: Send + Sync + 'static {
 
     /// As [`Engine::scan`], in this state.
     fn scan(&self, scan: &Scan) -> impl Future<Output = Result<Page, StorageError>> + Send;
+
+    /// As [`Engine::scan_into`], in this state.
+    fn scan_into<C: Collect>(
+        &self,
+        scan: &Scan,
+        into: &C,
+    ) -> impl Future<Output = Result<(C, bool), StorageError>> + Send {
+        async { Ok(self.scan(scan).await?.show(into)) }
+    }
+}
+
+/// Somebody who is shown the entries of a scan. A scan that fails half-way begins again with another copy.
+pub trait Collect: Clone + Send + Sync {
+    /// The next entry; the value has as many of its bytes as the scan asked for.
+    fn entry(&mut self, key: &[u8], value: &[u8]);
 }
 
 /// What an engine is and does.
@@ -162,6 +189,8 @@ pub struct Scan {
     pub uncounted_key_bytes: usize,
     /// Return at most so many leading bytes of each value: 0 for keys only, `usize::MAX` for all.
     pub value_bytes: usize,
+    /// Leading bytes of each value that do not count towards `max_bytes`: what the store put in front of it.
+    pub uncounted_value_bytes: usize,
 }
 
 impl Scan {
@@ -175,6 +204,7 @@ impl Scan {
             max_bytes: usize::MAX,
             uncounted_key_bytes: 0,
             value_bytes: usize::MAX,
+            uncounted_value_bytes: 0,
         }
     }
 
@@ -199,22 +229,99 @@ impl Scan {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        let mut page = Page::default();
-        let mut bytes = 0_usize;
+        let (page, more) = self.collect_into(entries, &self.page())?;
+        Ok(page.finish(more))
+    }
+
+    /// What puts a page together in [`Engine::scan_into`].
+    pub fn page(&self) -> PageOf {
+        // A guess at a small page of small entries; a larger one grows.
+        let entries = self.limit.min(256);
+        PageOf { memory: Vec::with_capacity(entries * 64), entries: Vec::with_capacity(entries) }
+    }
+
+    /// The same for [`Engine::scan_into`].
+    ///
+    /// # Errors
+    /// The first error that `entries` gives.
+    pub fn collect_into<K, V, E, C: Collect>(
+        &self,
+        entries: impl Iterator<Item = Result<(K, V), E>>,
+        into: &C,
+    ) -> Result<(C, bool), E>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut collected = into.clone();
+        let (mut count, mut bytes) = (0, 0_usize);
         for entry in entries {
-            let full = bytes >= self.max_bytes && !page.entries.is_empty();
-            if full || page.entries.len() >= self.limit {
-                page.more = true;
-                break;
+            let full = bytes >= self.max_bytes && count > 0;
+            if full || count >= self.limit {
+                return Ok((collected, true));
             }
             let (key, value) = entry?;
             let value = value.as_ref();
             let value = value.get(..self.value_bytes).unwrap_or(value);
             let key_bytes = key.as_ref().len().saturating_sub(self.uncounted_key_bytes);
-            bytes = bytes.saturating_add(key_bytes).saturating_add(value.len());
-            page.entries.push((Bytes::copy_from_slice(key.as_ref()), Bytes::copy_from_slice(value)));
+            let value_bytes = value.len().saturating_sub(self.uncounted_value_bytes);
+            bytes = bytes.saturating_add(key_bytes).saturating_add(value_bytes);
+            count += 1;
+            collected.entry(key.as_ref(), value);
         }
-        Ok(page)
+        Ok((collected, false))
+    }
+}
+
+/// Values of this size and more get memory of their own; smaller ones share it with the rest of their page.
+const OWN_MEMORY_BYTES: usize = 4 * 1024;
+
+/// Entries on their way into a page: one piece of memory for all keys and small values, because most pages are of many
+/// small ones and each would cost two allocations.
+#[derive(Debug)]
+pub struct PageOf {
+    memory: Vec<u8>,
+    /// For each entry where its key and its small value end, and its large value.
+    entries: Vec<(usize, usize, Option<Bytes>)>,
+}
+
+impl Clone for PageOf {
+    /// With the same room.
+    fn clone(&self) -> Self {
+        let mut memory = Vec::with_capacity(self.memory.capacity());
+        memory.extend_from_slice(&self.memory);
+        let mut entries = Vec::with_capacity(self.entries.capacity());
+        entries.extend_from_slice(&self.entries);
+        Self { memory, entries }
+    }
+}
+
+impl PageOf {
+    /// The page of what was shown.
+    pub fn finish(self, more: bool) -> Page {
+        let mut memory = Bytes::from(self.memory);
+        let mut at = 0;
+        let mut split = |end: usize| {
+            let piece = memory.split_to(end.saturating_sub(at).min(memory.len()));
+            at = end;
+            piece
+        };
+        let entries = self.entries.into_iter();
+        let entries =
+            entries.map(|(key_end, value_end, large)| (split(key_end), large.unwrap_or_else(|| split(value_end))));
+        Page { entries: entries.collect(), more }
+    }
+}
+
+impl Collect for PageOf {
+    fn entry(&mut self, key: &[u8], value: &[u8]) {
+        self.memory.extend_from_slice(key);
+        let key_end = self.memory.len();
+        let large = (value.len() >= OWN_MEMORY_BYTES).then(|| Bytes::copy_from_slice(value));
+        if large.is_none() {
+            self.memory.extend_from_slice(value);
+        }
+        self.entries.push((key_end, self.memory.len(), large));
     }
 }
 
@@ -225,4 +332,15 @@ pub struct Page {
     pub entries: Vec<(Bytes, Bytes)>,
     /// Whether the range goes on after the last entry.
     pub more: bool,
+}
+
+impl Page {
+    /// Shows what is on the page to a copy of `into`.
+    fn show<C: Collect>(&self, into: &C) -> (C, bool) {
+        let mut collected = into.clone();
+        for (key, value) in &self.entries {
+            collected.entry(key, value);
+        }
+        (collected, self.more)
+    }
 }

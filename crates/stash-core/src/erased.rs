@@ -6,36 +6,46 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::batch::{Batch, Committed};
+use crate::capabilities::Capabilities;
+use crate::clock::Timestamp;
+use crate::cursor::CursorKey;
+use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::history::{KeyVersions, VersionsRequest};
 use crate::record::Record;
-use crate::storage::{ComponentStorage, KeyPage, ListRequest, Usage};
+use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
+use crate::snapshot::{BackendSnapshot, StorageSnapshot};
+use crate::storage::{ComponentStorage, PlaceName, Usage};
 
 /// A boxed future.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The future of a call that answers with `T`.
+type Call<'a, T> = BoxFuture<'a, Result<T, StorageError>>;
+
 /// What [`ComponentStorage`] asks for, with boxed futures. Every storage is one; `dyn DynStorage` is a
-/// [`ComponentStorage`] again.
+/// [`ComponentStorage`] again. See there for what each call does.
+#[allow(missing_docs)]
 pub trait DynStorage: Send + Sync + 'static {
-    /// See [`ComponentStorage::look`].
     fn look_dyn(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool;
-
-    /// See [`ComponentStorage::read_one`].
-    fn read_one_dyn<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Record>, StorageError>>;
-
-    /// See [`ComponentStorage::read`].
-    fn read_dyn<'a>(&'a self, keys: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Record>>, StorageError>>;
-
-    /// See [`ComponentStorage::scan_keys`].
-    fn scan_keys_dyn<'a>(&'a self, request: &'a ListRequest) -> BoxFuture<'a, Result<KeyPage, StorageError>>;
-
-    /// See [`ComponentStorage::commit`].
-    fn commit_dyn(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, StorageError>>;
-
-    /// See [`ComponentStorage::gaps`].
+    fn read_one_dyn<'a>(&'a self, key: &'a str) -> Call<'a, Option<Record>>;
+    fn read_dyn<'a>(&'a self, keys: &'a [&'a str]) -> Call<'a, Vec<Option<Record>>>;
+    fn scan_dyn<'a>(&'a self, request: &'a ScanRequest) -> Call<'a, ScanPage>;
+    fn scan_keys_dyn<'a>(&'a self, request: &'a ScanRequest) -> Call<'a, KeyPage>;
+    fn count_dyn<'a>(&'a self, range: &'a KeyRange) -> Call<'a, u64>;
+    fn versions_dyn<'a>(&'a self, request: &'a VersionsRequest) -> Call<'a, KeyVersions>;
+    fn commit_dyn(&self, batch: Batch) -> Call<'_, Committed>;
+    fn usage_dyn<'a>(&'a self, scope: &'a str) -> Call<'a, Usage>;
+    fn backend_snapshot_dyn(&self) -> Call<'_, Arc<dyn BackendSnapshot>>;
+    fn snapshot_dyn(&self) -> Call<'_, StorageSnapshot>;
+    #[allow(clippy::missing_errors_doc)]
+    fn in_place_dyn(&self, place: &PlaceName) -> Result<Arc<dyn DynStorage>, StorageError>;
+    fn place_dyn(&self) -> PlaceName;
+    fn now_dyn(&self) -> Timestamp;
+    fn cursors_dyn(&self) -> CursorKey;
+    fn capabilities_dyn(&self) -> Capabilities;
+    fn status_dyn(&self) -> EngineStatus;
     fn gaps_dyn(&self) -> u64;
-
-    /// See [`ComponentStorage::usage`].
-    fn usage_dyn<'a>(&'a self, scope: &'a str) -> BoxFuture<'a, Result<Usage, StorageError>>;
 }
 
 impl<S: ComponentStorage> DynStorage for S {
@@ -43,28 +53,72 @@ impl<S: ComponentStorage> DynStorage for S {
         self.look(key, see)
     }
 
-    fn read_one_dyn<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Record>, StorageError>> {
+    fn read_one_dyn<'a>(&'a self, key: &'a str) -> Call<'a, Option<Record>> {
         Box::pin(self.read_one(key))
     }
 
-    fn read_dyn<'a>(&'a self, keys: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Record>>, StorageError>> {
+    fn read_dyn<'a>(&'a self, keys: &'a [&'a str]) -> Call<'a, Vec<Option<Record>>> {
         Box::pin(self.read(keys))
     }
 
-    fn scan_keys_dyn<'a>(&'a self, request: &'a ListRequest) -> BoxFuture<'a, Result<KeyPage, StorageError>> {
+    fn scan_dyn<'a>(&'a self, request: &'a ScanRequest) -> Call<'a, ScanPage> {
+        Box::pin(self.scan(request))
+    }
+
+    fn scan_keys_dyn<'a>(&'a self, request: &'a ScanRequest) -> Call<'a, KeyPage> {
         Box::pin(self.scan_keys(request))
     }
 
-    fn commit_dyn(&self, batch: Batch) -> BoxFuture<'_, Result<Committed, StorageError>> {
+    fn count_dyn<'a>(&'a self, range: &'a KeyRange) -> Call<'a, u64> {
+        Box::pin(self.count(range))
+    }
+
+    fn versions_dyn<'a>(&'a self, request: &'a VersionsRequest) -> Call<'a, KeyVersions> {
+        Box::pin(self.versions(request))
+    }
+
+    fn commit_dyn(&self, batch: Batch) -> Call<'_, Committed> {
         Box::pin(self.commit(batch))
+    }
+
+    fn usage_dyn<'a>(&'a self, scope: &'a str) -> Call<'a, Usage> {
+        Box::pin(self.usage(scope))
+    }
+
+    fn backend_snapshot_dyn(&self) -> Call<'_, Arc<dyn BackendSnapshot>> {
+        Box::pin(self.backend_snapshot())
+    }
+
+    fn snapshot_dyn(&self) -> Call<'_, StorageSnapshot> {
+        Box::pin(self.snapshot())
+    }
+
+    fn in_place_dyn(&self, place: &PlaceName) -> Result<Arc<dyn DynStorage>, StorageError> {
+        Ok(Arc::new(self.in_place(place)?))
+    }
+
+    fn place_dyn(&self) -> PlaceName {
+        self.place()
+    }
+
+    fn now_dyn(&self) -> Timestamp {
+        self.now()
+    }
+
+    fn cursors_dyn(&self) -> CursorKey {
+        self.cursors()
+    }
+
+    fn capabilities_dyn(&self) -> Capabilities {
+        self.capabilities()
+    }
+
+    fn status_dyn(&self) -> EngineStatus {
+        self.status()
     }
 
     fn gaps_dyn(&self) -> u64 {
         self.gaps()
-    }
-
-    fn usage_dyn<'a>(&'a self, scope: &'a str) -> BoxFuture<'a, Result<Usage, StorageError>> {
-        Box::pin(self.usage(scope))
     }
 }
 
@@ -82,19 +136,63 @@ impl ComponentStorage for Arc<dyn DynStorage> {
         (**self).read_dyn(keys).await
     }
 
-    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+    async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
+        (**self).scan_dyn(request).await
+    }
+
+    async fn scan_keys(&self, request: &ScanRequest) -> Result<KeyPage, StorageError> {
         (**self).scan_keys_dyn(request).await
+    }
+
+    async fn count(&self, range: &KeyRange) -> Result<u64, StorageError> {
+        (**self).count_dyn(range).await
+    }
+
+    async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
+        (**self).versions_dyn(request).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
         (**self).commit_dyn(batch).await
     }
 
-    fn gaps(&self) -> u64 {
-        (**self).gaps_dyn()
-    }
-
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         (**self).usage_dyn(scope).await
+    }
+
+    async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {
+        (**self).backend_snapshot_dyn().await
+    }
+
+    async fn snapshot(&self) -> Result<StorageSnapshot, StorageError> {
+        (**self).snapshot_dyn().await
+    }
+
+    fn in_place(&self, place: &PlaceName) -> Result<Self, StorageError> {
+        (**self).in_place_dyn(place)
+    }
+
+    fn place(&self) -> PlaceName {
+        (**self).place_dyn()
+    }
+
+    fn now(&self) -> Timestamp {
+        (**self).now_dyn()
+    }
+
+    fn cursors(&self) -> CursorKey {
+        (**self).cursors_dyn()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities_dyn()
+    }
+
+    fn status(&self) -> EngineStatus {
+        (**self).status_dyn()
+    }
+
+    fn gaps(&self) -> u64 {
+        (**self).gaps_dyn()
     }
 }

@@ -3,19 +3,21 @@
 
 use bytes::Bytes;
 
+use crate::cursor::CursorKey;
 use crate::engine::{Decision, Scan, View, Writes};
 use crate::error::StorageError;
 use crate::keyspace::KeySpace;
+use crate::record::corrupt;
 
 /// Marks a new store with the format's number, and refuses one that is newer.
 pub(crate) struct CheckFormat;
 
 impl CheckFormat {
-    const NUMBER: u8 = 1;
+    const NUMBER: u8 = 2;
 }
 
 impl Decision for CheckFormat {
-    type Output = ();
+    type Output = CursorKey;
 
     fn queue(&self) -> &'static str {
         ""
@@ -25,30 +27,41 @@ impl Decision for CheckFormat {
         0
     }
 
-    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<(), StorageError> {
+    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<CursorKey, StorageError> {
         let key = KeySpace::Host.key("format");
-        let mut stored = None;
-        view.look(&key, &mut |value| stored = value.map(<[u8]>::to_vec))?;
-        match stored.as_deref() {
-            Some([Self::NUMBER]) => Ok(()),
-            Some([newer]) if *newer > Self::NUMBER => Err(StorageError::Corrupt {
-                reason: format!(
+        let number = || Bytes::from_static(&[Self::NUMBER]);
+        match look(view, &key)?.as_deref() {
+            Some([Self::NUMBER]) => {}
+            // Format 1 is this one without expiry, collections and history: all that it wrote is read as it is.
+            Some([1]) => writes.put(key, number()),
+            Some([newer]) if *newer > Self::NUMBER => {
+                return Err(corrupt(format!(
                     "the store has format {newer} and this version of Stash reads format {}; use a newer Stash",
                     Self::NUMBER
-                ),
-            }),
-            Some(_) => Err(StorageError::Corrupt { reason: "the store's format number is damaged".to_owned() }),
+                )));
+            }
+            Some(_) => return Err(corrupt("the store's format number is damaged".to_owned())),
             None => {
                 let mut anything = Scan::prefix(b"");
                 (anything.limit, anything.value_bytes) = (1, 0);
                 if !view.scan(&anything)?.entries.is_empty() {
-                    return Err(StorageError::Corrupt {
-                        reason: "the store holds data but no format number".to_owned(),
-                    });
+                    return Err(corrupt("the store holds data but no format number".to_owned()));
                 }
-                writes.put(key, Bytes::from_static(&[Self::NUMBER]));
-                Ok(())
+                writes.put(key, number());
             }
         }
+        let key = KeySpace::Host.key("cursors");
+        let stored = look(view, &key)?.and_then(|stored| <[u8; 16]>::try_from(stored).ok());
+        let cursors = stored.map_or_else(CursorKey::random, CursorKey::from_bytes);
+        if stored.is_none() {
+            writes.put(key, Bytes::copy_from_slice(&cursors.to_bytes()));
+        }
+        Ok(cursors)
     }
+}
+
+fn look(view: &dyn View, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    let mut stored = None;
+    view.look(key, &mut |value| stored = value.map(<[u8]>::to_vec))?;
+    Ok(stored)
 }

@@ -1,11 +1,20 @@
 //! How much a component may store: the outermost layer. It must refuse before anything below has seen the call, or, for
 //! what only the commit can know, make the refusal part of the commit.
 
-use crate::batch::{Batch, Committed, Mutation, limit};
+use std::sync::Arc;
+
+use crate::batch::{Batch, Committed};
+use crate::capabilities::Capabilities;
+use crate::clock::Timestamp;
+use crate::cursor::CursorKey;
+use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::history::{KeyVersions, VersionsRequest};
 use crate::limits::{DEFAULT_MAX_VALUE_BYTES, MAX_VALUE_BYTES};
 use crate::record::Record;
-use crate::storage::{ComponentStorage, KeyPage, ListRequest, Usage};
+use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
+use crate::snapshot::{BackendSnapshot, StorageSnapshot};
+use crate::storage::{ComponentStorage, PlaceName, Usage};
 
 /// How much a component may store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,31 +64,73 @@ impl<S: ComponentStorage> ComponentStorage for Guarded<S> {
         self.inner.read(keys).await
     }
 
-    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+    async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
+        self.inner.scan(request).await
+    }
+
+    async fn scan_keys(&self, request: &ScanRequest) -> Result<KeyPage, StorageError> {
         self.inner.scan_keys(request).await
     }
 
-    async fn commit(&self, mut batch: Batch) -> Result<Committed, StorageError> {
+    async fn count(&self, range: &KeyRange) -> Result<u64, StorageError> {
+        self.inner.count(range).await
+    }
+
+    async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
+        self.inner.versions(request).await
+    }
+
+    async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {
+        self.inner.backend_snapshot().await
+    }
+
+    async fn snapshot(&self) -> Result<StorageSnapshot, StorageError> {
+        self.inner.snapshot().await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        let mut batch = batch.require_values_at_most(self.limits.max_value_bytes);
         batch.check_size()?;
-        for mutation in batch.mutations() {
-            if let Mutation::Set { value, .. } = mutation
-                && value.len() > self.limits.max_value_bytes
-            {
-                return Err(limit("the size of a value in bytes", value.len(), self.limits.max_value_bytes));
-            }
-        }
         if let Some(quota) = self.limits.quota_bytes {
             batch = batch.require_usage_at_most(quota);
         }
         self.inner.commit(batch).await
     }
 
-    fn gaps(&self) -> u64 {
-        self.inner.gaps()
-    }
-
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         let usage = self.inner.usage(scope).await?;
         Ok(Usage { quota_bytes: self.limits.quota_bytes.or(usage.quota_bytes), ..usage })
+    }
+
+    fn in_place(&self, place: &PlaceName) -> Result<Self, StorageError> {
+        Ok(Self { inner: self.inner.in_place(place)?, limits: self.limits })
+    }
+
+    fn place(&self) -> PlaceName {
+        self.inner.place()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn cursors(&self) -> CursorKey {
+        self.inner.cursors()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.inner.capabilities();
+        let limits = &mut capabilities.limits;
+        limits.value_bytes = limits.value_bytes.min(self.limits.max_value_bytes);
+        limits.quota_bytes = self.limits.quota_bytes.or(limits.quota_bytes);
+        capabilities
+    }
+
+    fn status(&self) -> EngineStatus {
+        self.inner.status()
+    }
+
+    fn gaps(&self) -> u64 {
+        self.inner.gaps()
     }
 }

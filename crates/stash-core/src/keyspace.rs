@@ -18,7 +18,11 @@ pub enum KeySpace {
     Namespace = b'n',
     /// The records: `r` + `app/service-a/001/user:123`.
     Record = b'r',
-    // Set aside: b'c' change log, b'e' expiry index, b'i' secondary indexes, b'b' blob chunks.
+    /// What is to be removed when: `e` + `app/service-a/001/` + the time + which record.
+    Expiry = b'e',
+    /// Earlier versions of records, in collections that keep them.
+    History = b'v',
+    // Set aside: b'c' change log, b'i' secondary indexes, b'b' blob chunks.
 }
 
 impl KeySpace {
@@ -54,6 +58,14 @@ pub fn split_namespaced(full: &str) -> Option<(&str, &str)> {
 pub fn check_key(key: &str) -> Result<(), StorageError> {
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
         return Err(StorageError::key_length(key.len()));
+    }
+    Ok(())
+}
+
+/// Checks that a text can begin a component's own keys: anything that is not longer than a key.
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), StorageError> {
+    if prefix.len() > MAX_KEY_BYTES {
+        return Err(StorageError::key_length(prefix.len()));
     }
     Ok(())
 }

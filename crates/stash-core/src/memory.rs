@@ -1,17 +1,20 @@
 //! The engine without a file: an ordered map behind a lock, for tests and for stores that need not last. It must keep
 //! every promise of [`Engine`] but durability.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use imbl::OrdMap;
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::EngineBackend;
-use crate::engine::{Decision, Engine, EngineInfo, Page, Scan, Snapshot, View, Writes};
+use crate::clock::{Clock, SystemClock};
+use crate::cursor::CursorKey;
+use crate::engine::{Collect, Decision, Engine, EngineInfo, Page, Scan, Snapshot, View, Writes};
 use crate::error::StorageError;
 
-type Map = BTreeMap<Bytes, Bytes>;
+/// Clones share all but what was changed since, so a snapshot costs next to nothing.
+type Map = OrdMap<Bytes, Bytes>;
 
 /// The storage of components in memory: [`EngineBackend`] over [`MemoryEngine`].
 pub type MemoryBackend = EngineBackend<MemoryEngine>;
@@ -19,17 +22,19 @@ pub type MemoryBackend = EngineBackend<MemoryEngine>;
 impl MemoryBackend {
     /// An empty store in memory, gone with the last clone of it.
     pub fn in_memory() -> Self {
-        Self::over(MemoryEngine::default())
+        Self::in_memory_with(Arc::new(SystemClock))
+    }
+
+    /// The same with a clock, by which records are dated and expire.
+    pub fn in_memory_with(clock: Arc<dyn Clock>) -> Self {
+        Self::over(MemoryEngine::default(), clock, CursorKey::random())
     }
 }
 
 /// An engine in memory. Clones are the same engine.
-///
-/// A snapshot costs nothing until the next update, which then copies the map.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryEngine {
-    // Read under the lock: a scan delays the end of an update, but no update ever copies the map for one.
-    published: Arc<RwLock<Arc<Map>>>,
+    published: Arc<RwLock<Map>>,
     // Held through a whole update, hooks included: this is what orders updates.
     writer: Arc<Mutex<()>>,
 }
@@ -47,8 +52,11 @@ impl Engine for MemoryEngine {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        // Under the lock and not in a snapshot: a live snapshot would make the next update copy the map.
         scan_map(&self.published.read(), scan)
+    }
+
+    async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        show_map(&self.published.read(), scan, into)
     }
 
     async fn update<D: Decision>(&self, mut decision: D) -> Result<D::Output, StorageError> {
@@ -56,8 +64,7 @@ impl Engine for MemoryEngine {
         let mut writes = Writes::default();
         let output = decision.decide(&MapView(&self.published.read()), &mut writes)?;
         if !writes.is_empty() {
-            let mut published = self.published.write();
-            let map = Arc::make_mut(&mut published);
+            let mut map = self.published.write();
             for (key, value) in writes.drain() {
                 match value {
                     Some(value) => drop(map.insert(key, value)),
@@ -70,13 +77,13 @@ impl Engine for MemoryEngine {
     }
 
     async fn snapshot(&self) -> Result<MemorySnapshot, StorageError> {
-        Ok(MemorySnapshot(Arc::clone(&self.published.read())))
+        Ok(MemorySnapshot(self.published.read().clone()))
     }
 }
 
 /// One state of a [`MemoryEngine`].
 #[derive(Debug, Clone)]
-pub struct MemorySnapshot(Arc<Map>);
+pub struct MemorySnapshot(Map);
 
 impl Snapshot for MemorySnapshot {
     async fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
@@ -85,6 +92,10 @@ impl Snapshot for MemorySnapshot {
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
         scan_map(&self.0, scan)
+    }
+
+    async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        show_map(&self.0, scan, into)
     }
 }
 
@@ -105,6 +116,14 @@ fn scan_map(map: &Map, scan: &Scan) -> Result<Page, StorageError> {
     if scan.is_empty() {
         return Ok(Page::default());
     }
-    let range = map.range::<Bytes, _>((scan.start.as_ref(), scan.end.as_ref())).map(Ok);
+    let range = map.range::<_, Bytes>((scan.start.as_ref(), scan.end.as_ref())).map(Ok);
     if scan.reverse { scan.collect(range.rev()) } else { scan.collect(range) }
+}
+
+fn show_map<C: Collect>(map: &Map, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+    if scan.is_empty() {
+        return Ok((into.clone(), false));
+    }
+    let range = map.range::<_, Bytes>((scan.start.as_ref(), scan.end.as_ref())).map(Ok);
+    if scan.reverse { scan.collect_into(range.rev(), into) } else { scan.collect_into(range, into) }
 }

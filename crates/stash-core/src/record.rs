@@ -1,9 +1,11 @@
 //! The envelope around every stored value. It must stay readable forever: a new meaning is a new flag or format byte,
 //! never a new meaning of an old one. `docs/FORMAT.md` draws it.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 
+use crate::clock::Timestamp;
 use crate::error::StorageError;
+use crate::metadata::{Attributes, Metadata};
 use crate::value::StorageValue;
 
 /// The number of a commit within its namespace. It grows by one with every commit that changes the namespace and is
@@ -18,61 +20,211 @@ impl std::fmt::Display for Version {
 }
 
 /// A value together with what the store knows about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// The commit that wrote it.
     pub version: Version,
     /// What was stored.
     pub value: StorageValue,
+    /// Times, content type, attributes.
+    pub metadata: Metadata,
+}
+
+impl Record {
+    /// Bytes of the value, the content type and the attributes: what it counts beside its key.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.value.len().saturating_add(self.metadata.text_bytes())
+    }
 }
 
 /// The envelope's format byte.
 const FORMAT: u8 = 1;
-/// No flag is defined yet; a set bit means something this version does not know.
-const KNOWN_FLAGS: u8 = 0;
-/// Format byte, flags, version.
-pub(crate) const HEADER_BYTES: usize = 1 + 1 + 8;
 
-/// The bytes to store for a value.
-pub(crate) fn encode(version: Version, value: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(HEADER_BYTES + value.len());
+/// Which parts follow the version, in this order. A set bit that is not here means something this version does not know.
+mod flag {
+    /// When it was last changed.
+    pub(super) const UPDATED: u8 = 0x01;
+    /// When it was made, where that is another moment.
+    pub(super) const CREATED: u8 = 0x02;
+    /// When it expires.
+    pub(super) const EXPIRES: u8 = 0x04;
+    /// Content type and attributes.
+    pub(super) const TEXTS: u8 = 0x08;
+    /// Its key had an earlier version; no part follows.
+    pub(super) const REPLACED: u8 = 0x10;
+
+    pub(super) const KNOWN: u8 = UPDATED | CREATED | EXPIRES | TEXTS | REPLACED;
+}
+
+/// Format byte, flags, version.
+const FIXED_BYTES: usize = 1 + 1 + 8;
+/// A moment: milliseconds in 48 bits.
+const TIME_BYTES: usize = 6;
+/// With so many first bytes of a stored record its version and times are known.
+pub(crate) const HEAD_BYTES: usize = FIXED_BYTES + 3 * TIME_BYTES;
+/// The envelope of a record that was set once, and does not expire.
+pub(crate) const PLAIN_HEAD_BYTES: usize = FIXED_BYTES + TIME_BYTES;
+/// The length of content type and attributes.
+const TEXTS_LENGTH_BYTES: usize = 4;
+/// What one attribute takes beside its texts: their lengths.
+const ATTRIBUTE_OVERHEAD: usize = 4;
+/// What content type and attributes take beside the texts: the type's length, and the number of attributes.
+const TEXTS_OVERHEAD: usize = 1 + 2;
+
+/// The bytes to store for a record.
+pub(crate) fn encode(record: &Record) -> Bytes {
+    let metadata = &record.metadata;
+    let created = metadata.created.filter(|created| Some(*created) != metadata.updated);
+    let text_bytes = metadata.text_bytes();
+    let mut flags = 0;
+    for (part, bit) in [
+        (metadata.updated.is_some(), flag::UPDATED),
+        (created.is_some(), flag::CREATED),
+        (metadata.expires.is_some(), flag::EXPIRES),
+        (text_bytes > 0, flag::TEXTS),
+        (metadata.replaced, flag::REPLACED),
+    ] {
+        flags |= if part { bit } else { 0 };
+    }
+    let attributes = metadata.attributes();
+    let texts = TEXTS_OVERHEAD + text_bytes + attributes.len() * ATTRIBUTE_OVERHEAD;
+    let times = [metadata.updated, created, metadata.expires];
+    let texts_part = if text_bytes > 0 { TEXTS_LENGTH_BYTES + texts } else { 0 };
+    // To the byte: memory with room to spare costs another piece of memory when it is shared.
+    let length = FIXED_BYTES + times.iter().flatten().count() * TIME_BYTES + texts_part + record.value.len();
+    let mut out = Vec::with_capacity(length);
     out.put_u8(FORMAT);
-    out.put_u8(KNOWN_FLAGS);
-    out.put_u64(version.0);
-    out.put_slice(value);
-    out.freeze()
+    out.put_u8(flags);
+    out.put_u64(record.version.0);
+    for time in times.into_iter().flatten() {
+        out.put_uint(time.min(Timestamp::MAX).0, TIME_BYTES);
+    }
+    if text_bytes > 0 {
+        // The lengths fit: `check_texts` has seen the texts.
+        out.put_u32(u32::try_from(texts).unwrap_or(u32::MAX));
+        let content_type = metadata.content_type().unwrap_or_default();
+        out.put_u8(u8::try_from(content_type.len()).unwrap_or(u8::MAX));
+        out.put_slice(content_type.as_bytes());
+        out.put_u16(u16::try_from(attributes.len()).unwrap_or(u16::MAX));
+        for (name, value) in attributes {
+            out.put_u16(u16::try_from(name.len()).unwrap_or(u16::MAX));
+            out.put_u16(u16::try_from(value.len()).unwrap_or(u16::MAX));
+            out.put_slice(name.as_bytes());
+            out.put_slice(value.as_bytes());
+        }
+    }
+    out.put_slice(&record.value);
+    out.into()
 }
 
 /// The record in stored bytes; the value shares them.
 pub(crate) fn decode(mut stored: Bytes) -> Result<Record, StorageError> {
-    let header = decode_header(&stored)?;
-    stored.advance(HEADER_BYTES);
-    Ok(Record { version: header.version, value: stored.into() })
+    let head = Head::decode(&stored)?;
+    stored.advance(head.bytes);
+    let mut metadata = head.metadata;
+    if head.has_texts {
+        let length = texts_length(&stored)?;
+        stored.advance(TEXTS_LENGTH_BYTES);
+        let (content_type, attributes) = decode_texts(&stored.split_to(length)).ok_or_else(damaged_texts)?;
+        metadata = metadata.with_texts(content_type, attributes);
+    }
+    Ok(Record { version: head.version, value: stored.into(), metadata })
 }
 
-/// What the first bytes of a stored record tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Header {
+/// What the first [`HEAD_BYTES`] of a stored record tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Head {
     pub(crate) version: Version,
-    /// Length of the value, without the envelope.
-    pub(crate) value_bytes: usize,
+    /// Without content type and attributes.
+    pub(crate) metadata: Metadata,
+    has_texts: bool,
+    bytes: usize,
 }
 
-/// Reads the envelope of a whole stored record without its value.
-pub(crate) fn decode_header(stored: &[u8]) -> Result<Header, StorageError> {
-    let Some((&[format, flags, ref version @ ..], value)) = stored.split_first_chunk::<HEADER_BYTES>() else {
-        return Err(corrupt(format!("a record has only {} bytes", stored.len())));
-    };
-    if format != FORMAT {
-        return Err(corrupt(format!("a record has format {format}, this version of Stash reads {FORMAT}")));
+impl Head {
+    pub(crate) fn decode(stored: &[u8]) -> Result<Self, StorageError> {
+        let Some((&[format, flags, ref version @ ..], mut rest)) = stored.split_first_chunk::<FIXED_BYTES>() else {
+            return Err(corrupt(format!("a record has only {} bytes", stored.len())));
+        };
+        if format != FORMAT {
+            return Err(corrupt(format!("a record has format {format}, this version of Stash reads {FORMAT}")));
+        }
+        if flags & !flag::KNOWN != 0 {
+            return Err(corrupt(format!("a record has flags {flags:#04x} that this version of Stash does not know")));
+        }
+        let before = rest.len();
+        let mut time = |bit: u8| -> Result<Option<Timestamp>, StorageError> {
+            if flags & bit == 0 {
+                return Ok(None);
+            }
+            let millis = rest.try_get_uint(TIME_BYTES).map_err(|_| corrupt("a record ends in its envelope".into()))?;
+            Ok(Some(Timestamp(millis)))
+        };
+        let updated = time(flag::UPDATED)?;
+        let created = time(flag::CREATED)?.or(updated);
+        let expires = time(flag::EXPIRES)?;
+        let replaced = flags & flag::REPLACED != 0;
+        Ok(Self {
+            version: Version(u64::from_be_bytes(*version)),
+            metadata: Metadata { created, updated, expires, replaced, ..Metadata::default() },
+            has_texts: flags & flag::TEXTS != 0,
+            bytes: FIXED_BYTES + (before - rest.len()),
+        })
     }
-    if flags & !KNOWN_FLAGS != 0 {
-        return Err(corrupt(format!("a record has flags {flags:#04x} that this version of Stash does not know")));
+
+    /// Whether the record whose head this is never expires, where that can be told at a glance.
+    pub(crate) fn stays(stored: &[u8]) -> bool {
+        matches!(stored, [FORMAT, flags, ..] if flags & !(flag::KNOWN & !flag::EXPIRES) == 0)
+            && stored.len() >= FIXED_BYTES
     }
-    Ok(Header { version: Version(u64::from_be_bytes(*version)), value_bytes: value.len() })
+
+    /// As [`Record::used_bytes`], of the whole stored record that this is the head of.
+    pub(crate) fn used_bytes(&self, stored: &[u8]) -> Result<usize, StorageError> {
+        let rest = stored.get(self.bytes..).unwrap_or_default();
+        if !self.has_texts {
+            return Ok(rest.len());
+        }
+        let length = texts_length(rest)?;
+        let texts = rest.get(TEXTS_LENGTH_BYTES..TEXTS_LENGTH_BYTES + length).ok_or_else(damaged_texts)?;
+        let type_bytes = texts.first().copied().map(usize::from).ok_or_else(damaged_texts)?;
+        let count = texts.get(1 + type_bytes..3 + type_bytes).and_then(|mut count| count.try_get_u16().ok());
+        let overhead = TEXTS_OVERHEAD + usize::from(count.ok_or_else(damaged_texts)?) * ATTRIBUTE_OVERHEAD;
+        let texts = length.checked_sub(overhead).ok_or_else(damaged_texts)?;
+        Ok(texts + (rest.len() - TEXTS_LENGTH_BYTES - length))
+    }
 }
 
-fn corrupt(reason: String) -> StorageError {
+/// The length of the texts whose length comes first in `rest`, if they are all there.
+fn texts_length(mut rest: &[u8]) -> Result<usize, StorageError> {
+    let length = rest.try_get_u32().ok().and_then(|length| usize::try_from(length).ok());
+    length.filter(|length| *length <= rest.len()).ok_or_else(damaged_texts)
+}
+
+fn decode_texts(mut texts: &[u8]) -> Option<(Option<String>, Attributes)> {
+    fn take<'a>(texts: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = texts.split_at_checked(length)?;
+        *texts = rest;
+        Some(taken)
+    }
+    fn text(texts: &mut &[u8], length: usize) -> Option<String> {
+        String::from_utf8(take(texts, length)?.to_vec()).ok()
+    }
+    let type_bytes = texts.try_get_u8().ok()?;
+    let content_type = text(&mut texts, usize::from(type_bytes))?;
+    let mut attributes = Attributes::new();
+    for _ in 0..texts.try_get_u16().ok()? {
+        let (name, value) = (texts.try_get_u16().ok()?, texts.try_get_u16().ok()?);
+        let name = text(&mut texts, usize::from(name))?;
+        attributes.insert(name, text(&mut texts, usize::from(value))?);
+    }
+    texts.is_empty().then_some(((!content_type.is_empty()).then_some(content_type), attributes))
+}
+
+fn damaged_texts() -> StorageError {
+    corrupt("a record's content type or attributes are damaged".to_owned())
+}
+
+pub(crate) fn corrupt(reason: String) -> StorageError {
     StorageError::Corrupt { reason }
 }
 
@@ -81,23 +233,70 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn plain(version: u64, value: &[u8]) -> Record {
+        Record { version: Version(version), value: value.into(), ..Record::default() }
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let time = || proptest::option::of((0..=Timestamp::MAX.0).prop_map(Timestamp));
+        let texts =
+            (proptest::option::of("[a-z/]{1,30}"), proptest::collection::btree_map("\\PC{1,5}", "\\PC{0,9}", 0..4));
+        (any::<u64>(), any::<Vec<u8>>(), time(), time(), time(), texts, any::<bool>()).prop_map(
+            |(version, value, created, updated, expires, (content_type, attributes), replaced)| {
+                // What was never changed has no other time of creation.
+                let created = updated.and(created.or(updated));
+                let metadata = Metadata { created, updated, expires, replaced, ..Metadata::default() };
+                Record {
+                    version: Version(version),
+                    value: value.into(),
+                    metadata: metadata.with_texts(content_type, attributes),
+                }
+            },
+        )
+    }
+
     proptest! {
         #[test]
-        fn what_goes_in_comes_out(version: u64, value: Vec<u8>) {
-            let record = decode(encode(Version(version), &value)).unwrap();
-            prop_assert_eq!(record.version, Version(version));
-            prop_assert_eq!(&record.value[..], &value[..]);
+        fn what_goes_in_comes_out(record in any_record()) {
+            let stored = encode(&record);
+            let head = Head::decode(&stored[..stored.len().min(HEAD_BYTES)]).unwrap();
+            prop_assert_eq!(head.version, record.version);
+            prop_assert_eq!(head.metadata.expires, record.metadata.expires);
+            prop_assert_eq!(head.used_bytes(&stored).unwrap(), record.used_bytes());
+            prop_assert_eq!(decode(stored).unwrap(), record);
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
-            drop(decode(bytes.into()));
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, flags: u8) {
+            let with_head = [&[FORMAT, flags & flag::KNOWN][..], &bytes].concat();
+            for bytes in [bytes, with_head] {
+                if let Ok(head) = Head::decode(&bytes) {
+                    drop(head.used_bytes(&bytes));
+                }
+                drop(decode(bytes.into()));
+            }
         }
     }
 
     #[test]
     fn the_format_is_pinned_to_the_byte() {
-        assert_eq!(&encode(Version(0x0102), b"hi")[..], b"\x01\x00\x00\x00\x00\x00\x00\x00\x01\x02hi");
+        assert_eq!(&encode(&plain(0x0102, b"hi"))[..], b"\x01\x00\x00\x00\x00\x00\x00\x00\x01\x02hi");
+        let metadata = Metadata {
+            created: Some(Timestamp(1)),
+            updated: Some(Timestamp(2)),
+            expires: Some(Timestamp(3)),
+            replaced: true,
+            ..Metadata::default()
+        };
+        let attributes = Attributes::from([("k".to_owned(), "vw".to_owned())]);
+        let record = Record { metadata: metadata.with_texts(Some("a/b".to_owned()), attributes), ..plain(1, b"hi") };
+        let expected = [
+            &b"\x01\x1f\x00\x00\x00\x00\x00\x00\x00\x01"[..],
+            b"\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x03",
+            b"\x00\x00\x00\x0d\x03a/b\x00\x01\x00\x01\x00\x02kvw",
+            b"hi",
+        ];
+        assert_eq!(&encode(&record)[..], expected.concat());
     }
 
     #[test]

@@ -10,16 +10,12 @@ use stash_conformance::decision::put;
 use stash_core::engine::{Engine, Scan};
 use stash_core::keyspace::KeySpace;
 use stash_core::{
-    Batch, CacheConfig, CachedStorage, ComponentId, ComponentStorage, DynStorage, EngineBackend, ListRequest,
-    MemoryBackend, MemoryEngine, NamespacedStorage, StorageError,
+    Batch, CacheConfig, CachedStorage, ComponentId, ComponentStorage, DynStorage, EngineBackend, KeyRange, ManualClock,
+    MemoryBackend, MemoryEngine, NamespacedStorage, ScanRequest, StorageError,
 };
 
 fn id(text: &str) -> ComponentId {
     text.parse().unwrap()
-}
-
-fn list(prefix: &str) -> ListRequest {
-    ListRequest { prefix: prefix.to_owned(), after: None, limit: 10, max_bytes: usize::MAX }
 }
 
 #[tokio::test]
@@ -32,7 +28,8 @@ async fn nothing_is_reached_without_a_namespace() {
             let errors = [
                 layer.read_one(name).await.map(drop),
                 layer.read(&["a/b/c/k", name]).await.map(drop),
-                layer.scan_keys(&list(name)).await.map(drop),
+                layer.scan(&ScanRequest::prefix(name)).await.map(drop),
+                layer.count(&KeyRange::prefix(name)).await.map(drop),
                 layer.usage(name).await.map(drop),
                 layer.set(name, "v").await,
                 layer.delete(name).await.map(drop),
@@ -58,17 +55,20 @@ async fn nothing_is_reached_without_a_namespace() {
 #[tokio::test]
 async fn names_in_the_engine_are_exactly_as_documented() {
     let engine = MemoryEngine::default();
-    let backend = EngineBackend::open(engine.clone()).await.unwrap();
+    let backend = EngineBackend::open_with(engine.clone(), Arc::new(ManualClock::default())).await.unwrap();
     NamespacedStorage::new(&id("app/service-a/001"), backend).set("user:123", "Ada").await.unwrap();
     let page = engine.scan(&Scan::prefix(b"")).await.unwrap();
     let entries: Vec<(&[u8], &[u8])> = page.entries.iter().map(|(key, value)| (&key[..], &value[..])).collect();
     let state = b"\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x0b\0\0\0\0\0\0\0\x01";
+    let (cursors, entries) = entries.split_first().unwrap();
+    assert_eq!((cursors.0, cursors.1.len()), (&b"hcursors"[..], 16), "what cursors are sealed with is random");
     assert_eq!(
         entries,
         [
-            (&b"hformat"[..], &b"\x01"[..]),
+            (&b"hformat"[..], &b"\x02"[..]),
             (b"napp/service-a/001/", state),
-            (b"rapp/service-a/001/user:123", b"\x01\0\0\0\0\0\0\0\0\x01Ada"),
+            // Format, flags, version, 2020-01-01 in milliseconds.
+            (b"rapp/service-a/001/user:123", b"\x01\x01\0\0\0\0\0\0\0\x01\x01\x6f\x5e\x66\xe8\0Ada"),
         ]
     );
 }
@@ -112,8 +112,8 @@ async fn a_store_is_opened_only_if_it_is_understood() {
 
     let cases: [(&[u8], &str); 4] = [
         (
-            b"\x02",
-            "stored data cannot be read: the store has format 2 and this version of Stash reads format 1; use a newer Stash",
+            b"\x03",
+            "stored data cannot be read: the store has format 3 and this version of Stash reads format 2; use a newer Stash",
         ),
         (b"\x00", "stored data cannot be read: the store's format number is damaged"),
         (b"", "stored data cannot be read: the store's format number is damaged"),
@@ -123,6 +123,11 @@ async fn a_store_is_opened_only_if_it_is_understood() {
         engine.update(put(b"hformat", format)).await.unwrap();
         assert_eq!(EngineBackend::open(engine.clone()).await.unwrap_err().to_string(), text);
     }
+    // Format 1 is format 2 without anything new in it.
+    engine.update(put(b"hformat", b"\x01")).await.unwrap();
+    let first = NamespacedStorage::new(&id("a/b/c"), EngineBackend::open(engine.clone()).await.unwrap());
+    assert_eq!(first.get("k").await.unwrap(), Some("v".into()));
+    assert_eq!(engine.read(&[b"hformat"]).await.unwrap(), [Some("\u{2}".into())], "it is format 2 from now on");
     let foreign = MemoryEngine::default();
     foreign.update(put(b"somebody", b"else's")).await.unwrap();
     assert_eq!(

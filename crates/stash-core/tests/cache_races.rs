@@ -28,9 +28,9 @@ fn setup(config: CacheConfig) -> Setup {
     let (engine, clock) = (DelayedEngine::default(), ManualClock::default());
     let (gates, undelayed) = (engine.gates().clone(), engine.undelayed());
     let id = "app/service-a/001".parse().unwrap();
-    let backend = now(EngineBackend::open(engine)).unwrap();
+    let backend = now(EngineBackend::open_with(engine, Arc::new(clock.clone()))).unwrap();
     let cached = CachedStorage::with(backend, config, Arc::new(clock.clone()), None);
-    let truth = NamespacedStorage::new(&id, now(EngineBackend::open(undelayed)).unwrap());
+    let truth = NamespacedStorage::new(&id, now(EngineBackend::open_with(undelayed, Arc::new(clock.clone()))).unwrap());
     Setup { store: NamespacedStorage::new(&id, cached), gates, clock, truth }
 }
 

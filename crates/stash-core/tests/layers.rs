@@ -33,7 +33,8 @@ async fn a_namespace_within_a_namespace_reads_but_does_not_commit() {
     inner.look("k", &mut |record| assert!(record.is_some()));
     assert!(inner.exists("k").await.unwrap());
     // Its version and usage would belong to nobody.
-    assert!(matches!(inner.set("k", "w").await, Err(StorageError::InvalidKey { .. })));
+    let error = inner.set("k", "w").await.unwrap_err();
+    assert_eq!(error.to_string(), "invalid argument: the batch is in a namespace already");
 }
 
 /// An engine that can have a gap.

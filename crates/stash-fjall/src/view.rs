@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fjall::{Readable, Snapshot};
 use stash_core::StorageError;
-use stash_core::engine::{Page, Scan, View};
+use stash_core::engine::{Collect, Page, Scan, View};
 use stash_group_commit::{ReadView, Transaction};
 
 use crate::database::{Handle, Opened};
@@ -58,11 +58,11 @@ impl ReadView for FjallView {
         keys.iter().map(|key| self.look(key, |value| value.map(Bytes::copy_from_slice))).collect()
     }
 
-    fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+    fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
         if scan.is_empty() {
-            return Ok(Page::default());
+            return Ok((into.clone(), false));
         }
-        self.handle.with(|opened| scan.collect(self.range(opened, scan)))
+        self.handle.with(|opened| scan.collect_into(self.range(opened, scan), into))
     }
 
     fn concern(&self) -> Option<StorageError> {

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use stash_core::StorageError;
-use stash_core::engine::{Decision, Page, Scan, Snapshot};
+use stash_core::engine::{Collect, Decision, Page, Scan, Snapshot};
 
 use crate::job::{DecisionJob, Nothing, lost};
 use crate::panics::unless_it_panics;
@@ -130,7 +130,16 @@ impl<S: Store> GroupCommit<S> {
     /// # Errors
     /// Those of the store.
     pub async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        self.reading(|view| view.scan(scan)).await
+        let (page, more) = self.scan_into(scan, &scan.page()).await?;
+        Ok(page.finish(more))
+    }
+
+    /// As [`Engine::scan_into`](stash_core::Engine::scan_into).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        self.reading(|view| view.scan_into(scan, into)).await
     }
 
     /// As [`Engine::update`](stash_core::Engine::update).
@@ -219,7 +228,12 @@ impl<V: ReadView> Snapshot for GroupSnapshot<V> {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        self.reading(|view| view.scan(scan))
+        let (page, more) = self.scan_into(scan, &scan.page()).await?;
+        Ok(page.finish(more))
+    }
+
+    async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        self.reading(|view| view.scan_into(scan, into))
     }
 }
 

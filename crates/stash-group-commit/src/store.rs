@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use stash_core::StorageError;
-use stash_core::engine::{Page, Scan, View, Writes};
+use stash_core::engine::{Collect, Page, Scan, View, Writes};
 
 use crate::job::Job;
 use crate::panics::unless_it_panics;
@@ -37,11 +37,13 @@ pub trait ReadView: Send + Sync + 'static {
     /// [`StorageError::Io`] where the store may be well when opened again, [`StorageError::Corrupt`] where it will not.
     fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError>;
 
-    /// One page of a range.
+    /// Shows a range to a copy of `into`; see [`Engine::scan_into`].
+    ///
+    /// [`Engine::scan_into`]: stash_core::Engine::scan_into
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    fn scan(&self, scan: &Scan) -> Result<Page, StorageError>;
+    fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError>;
 
     /// What has gone wrong with the store although it can be read, as far as that is known without waiting.
     fn concern(&self) -> Option<StorageError> {

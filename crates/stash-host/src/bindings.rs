@@ -7,6 +7,10 @@ wasmtime::component::bindgen!({
     path: "../../wit",
     world: "stash:storage/imports",
     imports: { default: async | trappable },
+    with: {
+        "stash:storage/collections.collection": crate::collection_functions::OpenCollection,
+        "stash:storage/transactions.transaction": crate::transaction_functions::OpenTransaction,
+    },
     trappable_error_type: {
         "stash:storage/types.error" => crate::failure::Failure,
     },

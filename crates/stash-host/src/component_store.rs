@@ -3,25 +3,37 @@
 use std::fmt;
 use std::sync::Arc;
 
+use stash_core::engine::EngineStatus;
 use stash_core::{
-    Batch, CacheHandle, CacheStats, Committed, ComponentId, ComponentStorage, DynStorage, KeyPage, ListRequest, Record,
-    StorageError, Usage,
+    BackendSnapshot, Batch, CacheHandle, CacheStats, Capabilities, Committed, ComponentId, ComponentStorage, CursorKey,
+    DynStorage, KeyPage, KeyRange, KeyVersions, Leases, PlaceName, Record, ScanPage, ScanRequest, StorageError,
+    StorageSnapshot, Timestamp, Usage, VersionsRequest,
 };
+
+use crate::background::Background;
 
 /// The storage of one component. Its keys are the component's own. Cheap to clone; every clone, and every instance of the
 /// component, sees the same.
 ///
-/// The calls are those of [`ComponentStorage`]; bring that trait into scope.
+/// The calls are those of [`ComponentStorage`] and [`StorageExt`](stash_core::StorageExt); bring those traits into scope.
 #[derive(Clone)]
 pub struct ComponentStore {
     id: ComponentId,
     chain: Arc<dyn DynStorage>,
     cache: CacheHandle,
+    leases: Leases,
+    background: Arc<Background>,
 }
 
 impl ComponentStore {
-    pub(crate) fn new(id: ComponentId, chain: Arc<dyn DynStorage>, cache: CacheHandle) -> Self {
-        Self { id, chain, cache }
+    pub(crate) fn new(
+        id: ComponentId,
+        chain: Arc<dyn DynStorage>,
+        cache: CacheHandle,
+        leases: Leases,
+        background: Arc<Background>,
+    ) -> Self {
+        Self { id, chain, cache, leases, background }
     }
 
     /// Whose storage it is.
@@ -32,6 +44,11 @@ impl ComponentStore {
     /// What the component's cache has done and holds.
     pub fn cache_stats(&self) -> CacheStats {
         self.cache.stats()
+    }
+
+    /// How many transactions the component has open.
+    pub fn open_transactions(&self) -> usize {
+        self.leases.open()
     }
 
     #[cfg(test)]
@@ -61,20 +78,71 @@ impl ComponentStorage for ComponentStore {
         (*self.chain).read_dyn(keys).await
     }
 
-    async fn scan_keys(&self, request: &ListRequest) -> Result<KeyPage, StorageError> {
+    async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
+        (*self.chain).scan_dyn(request).await
+    }
+
+    async fn scan_keys(&self, request: &ScanRequest) -> Result<KeyPage, StorageError> {
         (*self.chain).scan_keys_dyn(request).await
+    }
+
+    async fn count(&self, range: &KeyRange) -> Result<u64, StorageError> {
+        (*self.chain).count_dyn(range).await
+    }
+
+    async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
+        (*self.chain).versions_dyn(request).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
         (*self.chain).commit_dyn(batch).await
     }
 
-    fn gaps(&self) -> u64 {
-        (*self.chain).gaps_dyn()
-    }
-
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         (*self.chain).usage_dyn(scope).await
+    }
+
+    async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {
+        (*self.chain).backend_snapshot_dyn().await
+    }
+
+    async fn snapshot(&self) -> Result<StorageSnapshot, StorageError> {
+        (*self.chain).snapshot_dyn().await
+    }
+
+    fn in_place(&self, place: &PlaceName) -> Result<Self, StorageError> {
+        Ok(Self { chain: (*self.chain).in_place_dyn(place)?, ..self.clone() })
+    }
+
+    fn place(&self) -> PlaceName {
+        (*self.chain).place_dyn()
+    }
+
+    fn now(&self) -> Timestamp {
+        (*self.chain).now_dyn()
+    }
+
+    fn leases(&self) -> Leases {
+        self.background.watch(&self.id, &self.leases);
+        self.leases.clone()
+    }
+
+    fn cursors(&self) -> CursorKey {
+        (*self.chain).cursors_dyn()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = (*self.chain).capabilities_dyn();
+        capabilities.limits.transaction_age = self.leases.max_age();
+        capabilities
+    }
+
+    fn status(&self) -> EngineStatus {
+        (*self.chain).status_dyn()
+    }
+
+    fn gaps(&self) -> u64 {
+        (*self.chain).gaps_dyn()
     }
 }
 

@@ -1,37 +1,64 @@
 //! What a guest is told of an error. It must never show a namespace, a path or anything else of the host's: those go to
 //! the log.
 
-use stash_core::StorageError;
+use stash_core::{StorageError, Version};
+use wasmtime::component::ResourceTableError;
 
 use crate::bindings::stash::storage::types;
 
-/// A storage error on its way to a guest.
+/// Why a call of a guest did not do what was asked.
 #[derive(Debug)]
-pub(crate) struct Failure(pub(crate) StorageError);
+pub(crate) enum Failure {
+    /// What the guest is told.
+    Storage(StorageError),
+    /// What ends the guest: it used a handle that it does not have.
+    Trap(wasmtime::Error),
+}
 
 impl From<StorageError> for Failure {
     fn from(error: StorageError) -> Self {
-        Self(error)
+        Self::Storage(error)
     }
 }
 
-impl Failure {
-    /// The case of the WIT variant, and its text.
-    pub(crate) fn into_guest_error(self) -> types::Error {
-        let text = self.0.to_string();
-        match self.0 {
-            StorageError::NotFound { .. } => types::Error::NotFound(text),
-            StorageError::AlreadyExists { .. } => types::Error::AlreadyExists(text),
-            StorageError::QuotaExceeded { .. } => types::Error::QuotaExceeded(text),
-            StorageError::InvalidKey { .. } => types::Error::InvalidKey(text),
-            StorageError::LimitExceeded { .. } => types::Error::LimitExceeded(text),
-            // How much others write is none of a guest's business.
-            StorageError::Unavailable { .. } => types::Error::Unavailable("the store is busy; try again".to_owned()),
-            StorageError::Closed => types::Error::Unavailable(text),
-            // What the engine says names files and devices of the host.
-            StorageError::Io { .. } => types::Error::IoError("the store could not read or write its data".to_owned()),
-            StorageError::Corrupt { .. } => types::Error::IoError("stored data cannot be read".to_owned()),
-            _ => types::Error::IoError("the store failed".to_owned()),
+impl From<ResourceTableError> for Failure {
+    fn from(error: ResourceTableError) -> Self {
+        match error {
+            ResourceTableError::Full => Self::Storage(StorageError::Unsupported {
+                reason: "so many handles at once; drop some that are open".to_owned(),
+            }),
+            error => Self::Trap(error.into()),
         }
+    }
+}
+
+/// The case of the WIT variant, and its text.
+pub(crate) fn guest_error(error: StorageError) -> types::Error {
+    let text = error.to_string();
+    let conflict = |key: Option<String>, current: Option<Version>| {
+        let current = current.map(|version| version.0);
+        types::Error::Conflict(types::Conflict { message: text.clone(), key, current })
+    };
+    match error {
+        StorageError::NotFound { .. } | StorageError::NoCollection { .. } => types::Error::NotFound(text),
+        StorageError::AlreadyExists { .. } | StorageError::CollectionExists { .. } => types::Error::AlreadyExists(text),
+        StorageError::QuotaExceeded { .. } => types::Error::QuotaExceeded(text),
+        StorageError::InvalidKey { .. } => types::Error::InvalidKey(text),
+        StorageError::LimitExceeded { .. } => types::Error::LimitExceeded(text),
+        StorageError::Conflict { key, current, .. } => conflict(Some(key), current),
+        StorageError::TransactionConflict { key, current } => conflict(key, current),
+        StorageError::TransactionOver { .. } => types::Error::TransactionOver(text),
+        StorageError::NotANumber { .. } | StorageError::NumberOutOfRange { .. } => types::Error::InvalidNumber(text),
+        StorageError::InvalidArgument { .. } => types::Error::InvalidArgument(text),
+        StorageError::CollectionNotEmpty { .. } => types::Error::NotEmpty(text),
+        StorageError::VersionForgotten { .. } => types::Error::VersionForgotten(text),
+        StorageError::Unsupported { .. } => types::Error::Unsupported(text),
+        // How much others write is none of a guest's business.
+        StorageError::Unavailable { .. } => types::Error::Unavailable("the store is busy; try again".to_owned()),
+        StorageError::Closed => types::Error::Unavailable(text),
+        // What the engine says names files and devices of the host.
+        StorageError::Io { .. } => types::Error::IoError("the store could not read or write its data".to_owned()),
+        StorageError::Corrupt { .. } => types::Error::IoError("stored data cannot be read".to_owned()),
+        _ => types::Error::IoError("the store failed".to_owned()),
     }
 }

@@ -33,10 +33,15 @@
 //! // A guest that asks whether it has a greeting.
 //! let guest = Component::new(&engine, r#"(component
 //!     (import "stash:storage/types@0.1.0" (instance $types
+//!         (type $conflict' (record
+//!             (field "message" string) (field "key" (option string)) (field "current" (option u64))))
+//!         (export "conflict" (type $conflict (eq $conflict')))
 //!         (type $error (variant
 //!             (case "not-found" string) (case "already-exists" string) (case "quota-exceeded" string)
 //!             (case "invalid-key" string) (case "io-error" string) (case "limit-exceeded" string)
-//!             (case "unavailable" string)))
+//!             (case "unavailable" string) (case "conflict" $conflict) (case "invalid-number" string)
+//!             (case "invalid-argument" string) (case "transaction-over" string) (case "not-empty" string)
+//!             (case "version-forgotten" string) (case "unsupported" string)))
 //!         (export "error" (type (eq $error)))))
 //!     (alias export $types "error" (type $error))
 //!     (import "stash:storage/store@0.1.0" (instance $store
@@ -55,7 +60,7 @@
 //!         (import "host" "memory" (memory 1))
 //!         (func (export "has-greeting") (result i32)
 //!             (call $exists (i32.const 0) (i32.const 8) (i32.const 512))
-//!             (i32.load8_u (i32.const 516))))
+//!             (i32.load8_u (i32.const 520))))
 //!     (core instance $c (instantiate $code (with "host" (instance
 //!         (export "exists" (func $exists)) (export "memory" (memory $m "memory"))))))
 //!     (func (export "has-greeting") (result bool) (canon lift (core func $c "has-greeting"))))"#)?;
@@ -73,13 +78,18 @@
 //!
 //! This crate knows WebAssembly and chooses the engine below; what is stored and how is `stash-core`'s.
 
+mod background;
 mod bindings;
 mod cached_reads;
+mod capability_functions;
+mod collection_functions;
 mod component_store;
+mod convert;
 mod failure;
 mod runtime;
 mod stash;
 mod store_functions;
+mod transaction_functions;
 mod url;
 mod view;
 
@@ -87,8 +97,9 @@ pub use component_store::ComponentStore;
 pub use runtime::{
     Allocation, CodeCache, ExitCode, GuestLimits, Invoked, Program, Runtime, RuntimeConfig, RuntimeError,
 };
-pub use stash::{Stash, StashConfig};
+pub use stash::{OpenError, Stash, StashConfig};
 pub use stash_core;
-pub use stash_redb::{OpenError, RedbOptions};
+pub use stash_fjall::FjallOptions;
+pub use stash_redb::RedbOptions;
 pub use url::{InvalidStoreUrl, StoreUrl};
 pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};

@@ -4,15 +4,19 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use stash_core::engine::EngineInfo;
+use stash_core::engine::{EngineInfo, EngineStatus};
+use stash_core::limits::DEFAULT_TRANSACTION_AGE;
 use stash_core::{
     BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, DynStorage, Engine, EngineBackend, Guarded,
-    MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits, SystemClock,
+    Leases, MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits, SystemClock,
 };
-use stash_redb::{OpenError, RedbOptions};
+use stash_fjall::FjallOptions;
+use stash_redb::RedbOptions;
 
+use crate::background::Background;
 use crate::component_store::ComponentStore;
 use crate::url::StoreUrl;
 
@@ -25,20 +29,42 @@ pub struct StashConfig {
     pub cache_budget_bytes: usize,
     /// How much each component may store.
     pub limits: StoreLimits,
+    /// How long a guest's transaction may be open.
+    pub transaction_age: Duration,
+    /// How long the store rests before it looks again for what has expired and can be removed. It is invisible from the
+    /// moment at which it expires, whatever this is.
+    pub sweep_interval: Duration,
     /// How a redb file is opened.
     pub redb: RedbOptions,
+    /// How a fjall folder is opened.
+    pub fjall: FjallOptions,
 }
 
 impl Default for StashConfig {
-    /// Caches of 16 MiB, 256 MiB in all; no quota.
+    /// Caches of 16 MiB, 256 MiB in all; no quota; transactions of 30 seconds.
     fn default() -> Self {
         Self {
             cache: CacheConfig::default(),
             cache_budget_bytes: 256 * 1024 * 1024,
             limits: StoreLimits::default(),
+            transaction_age: DEFAULT_TRANSACTION_AGE,
+            sweep_interval: Duration::from_secs(1),
             redb: RedbOptions::default(),
+            fjall: FjallOptions::default(),
         }
     }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The redb file cannot be used.
+    #[error(transparent)]
+    Redb(#[from] stash_redb::OpenError),
+    /// The fjall folder cannot be used.
+    #[error(transparent)]
+    Fjall(#[from] stash_fjall::OpenError),
 }
 
 /// Chains kept, with their caches, for components that have no instance now.
@@ -56,6 +82,7 @@ struct Inner {
     config: StashConfig,
     budget: Arc<CacheBudget>,
     chains: Mutex<Chains>,
+    background: Arc<Background>,
 }
 
 struct Chains {
@@ -69,11 +96,12 @@ impl Stash {
     /// last clone, which finishes the commits that wait and closes the file.
     ///
     /// # Errors
-    /// [`OpenError`], where the file cannot be used.
+    /// [`OpenError`], where the file or folder cannot be used.
     pub async fn open(url: &StoreUrl, config: StashConfig) -> Result<Self, OpenError> {
         Ok(match url {
             StoreUrl::Memory => Self::over(MemoryBackend::in_memory(), config),
             StoreUrl::Redb(path) => Self::over(stash_redb::open(path, &config.redb).await?, config),
+            StoreUrl::Fjall(path) => Self::over(stash_fjall::open(path, &config.fjall).await?, config),
         })
     }
 
@@ -81,7 +109,8 @@ impl Stash {
     pub fn over<E: Engine>(backend: EngineBackend<E>, config: StashConfig) -> Self {
         let budget = Arc::new(CacheBudget::new(config.cache_budget_bytes));
         let chains = Mutex::new(Chains { by_id: HashMap::new(), sweep_at: IDLE_CHAINS });
-        Self { inner: Arc::new(Inner { backend: Box::new(backend), config, budget, chains }) }
+        let background = Background::start(backend.clone(), config.sweep_interval);
+        Self { inner: Arc::new(Inner { backend: Box::new(backend), config, budget, chains, background }) }
     }
 
     /// The storage of the component `id`. All callers with the same id share one chain.
@@ -94,7 +123,7 @@ impl Stash {
             chains.by_id.retain(|_, store| !store.is_idle());
             chains.sweep_at = chains.by_id.len().saturating_mul(2).max(IDLE_CHAINS);
         }
-        let store = self.inner.backend.chain(id, &self.inner.config, &self.inner.budget);
+        let store = self.inner.backend.chain(id, &self.inner);
         chains.by_id.insert(id.clone(), store.clone());
         store
     }
@@ -109,6 +138,11 @@ impl Stash {
         limit: usize,
     ) -> Result<Vec<NamespaceUsage>, StorageError> {
         self.inner.backend.namespaces(after, limit).await
+    }
+
+    /// How the engine is now.
+    pub fn status(&self) -> EngineStatus {
+        self.inner.backend.status()
     }
 
     /// What the engine is and does.
@@ -126,7 +160,8 @@ impl fmt::Debug for Stash {
 /// A backend whose engine was chosen when the program ran.
 trait HostBackend: Send + Sync {
     fn info(&self) -> EngineInfo;
-    fn chain(&self, id: &ComponentId, config: &StashConfig, budget: &Arc<CacheBudget>) -> ComponentStore;
+    fn status(&self) -> EngineStatus;
+    fn chain(&self, id: &ComponentId, stash: &Inner) -> ComponentStore;
     fn namespaces<'a>(
         &'a self,
         after: Option<&'a ComponentId>,
@@ -139,13 +174,19 @@ impl<E: Engine> HostBackend for EngineBackend<E> {
         Self::info(self)
     }
 
-    fn chain(&self, id: &ComponentId, config: &StashConfig, budget: &Arc<CacheBudget>) -> ComponentStore {
+    fn status(&self) -> EngineStatus {
+        self.engine().status()
+    }
+
+    fn chain(&self, id: &ComponentId, stash: &Inner) -> ComponentStore {
+        let Inner { config, budget, background, .. } = stash;
         let clock = Arc::new(SystemClock);
-        let cached = CachedStorage::with(self.clone(), config.cache.clone(), clock, Some(Arc::clone(budget)));
+        let cached = CachedStorage::with(self.clone(), config.cache.clone(), clock.clone(), Some(Arc::clone(budget)));
         let cache = cached.cache_handle();
         let namespaced: NamespacedStorage<CachedStorage<Self>> = NamespacedStorage::new(id, cached);
         let chain: Arc<dyn DynStorage> = Arc::new(Guarded::new(namespaced, config.limits));
-        ComponentStore::new(id.clone(), chain, cache)
+        let leases = Leases::new(clock, config.transaction_age);
+        ComponentStore::new(id.clone(), chain, cache, leases, Arc::clone(background))
     }
 
     fn namespaces<'a>(

@@ -3,16 +3,20 @@
 use tracing::warn;
 
 use crate::bindings::stash::storage::{store, types};
-use crate::failure::Failure;
+use crate::failure::{Failure, guest_error};
 use crate::view::StorageCtxView;
-use stash_core::{ComponentStorage, StorageError};
+use stash_core::{ComponentStorage, StorageError, StorageExt};
 
 impl types::Host for StorageCtxView<'_> {
     fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<types::Error> {
-        if let StorageError::Io { .. } | StorageError::Corrupt { .. } = &failure.0 {
-            warn!(component = %self.ctx.store().id(), error = %failure.0, "a storage call failed");
+        let error = match failure {
+            Failure::Storage(error) => error,
+            Failure::Trap(trap) => return Err(trap),
+        };
+        if let StorageError::Io { .. } | StorageError::Corrupt { .. } = &error {
+            warn!(component = %self.ctx.store().id(), %error, "a storage call failed");
         }
-        Ok(failure.into_guest_error())
+        Ok(guest_error(error))
     }
 }
 
@@ -35,6 +39,10 @@ impl store::Host for StorageCtxView<'_> {
 
     async fn list_keys(&mut self, prefix: String) -> Result<Vec<String>, Failure> {
         Ok(self.ctx.store().list_keys(&prefix).await?)
+    }
+
+    async fn increment(&mut self, key: String, delta: i64) -> Result<i64, Failure> {
+        Ok(self.ctx.store().increment(&key, delta).await?)
     }
 
     async fn usage(&mut self) -> Result<store::UsageInfo, Failure> {

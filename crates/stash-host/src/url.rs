@@ -1,4 +1,4 @@
-//! How a person names a store: `redb:PATH` or `memory:`.
+//! How a person names a store: `redb:PATH`, `fjall:PATH` or `memory:`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use std::str::FromStr;
 /// ```
 /// use stash_host::StoreUrl;
 /// assert_eq!("redb:data/store.redb".parse(), Ok(StoreUrl::Redb("data/store.redb".into())));
+/// assert_eq!("fjall:data/store".parse(), Ok(StoreUrl::Fjall("data/store".into())));
 /// assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
 /// assert!("sqlite:x".parse::<StoreUrl>().is_err());
 /// ```
@@ -19,6 +20,8 @@ pub enum StoreUrl {
     Memory,
     /// `redb:PATH`, a file, made where it is not there.
     Redb(PathBuf),
+    /// `fjall:PATH`, a folder, made where it is not there: for stores that are mostly written.
+    Fjall(PathBuf),
 }
 
 impl FromStr for StoreUrl {
@@ -26,14 +29,20 @@ impl FromStr for StoreUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = |reason| Err(InvalidStoreUrl { text: text.escape_debug().to_string(), reason });
+        let path = |rest: &str, make: fn(PathBuf) -> Self, without: &'static str, slashes: &'static str| match rest {
+            "" => refuse(without),
+            path if path.starts_with("//") => refuse(slashes),
+            path if path.contains('\0') => refuse("a path has no NUL character"),
+            path => Ok(make(path.into())),
+        };
         match text.split_once(':') {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("memory", _)) => refuse("nothing follows 'memory:'"),
-            Some(("redb", "")) => refuse("a path follows 'redb:'"),
-            Some(("redb", path)) if path.starts_with("//") => refuse("write 'redb:PATH', without '//'"),
-            Some(("redb", path)) if path.contains('\0') => refuse("a path has no NUL character"),
-            Some(("redb", path)) => Ok(Self::Redb(path.into())),
-            _ => refuse("it begins with 'redb:' or is 'memory:'"),
+            Some(("redb", rest)) => path(rest, Self::Redb, "a path follows 'redb:'", "write 'redb:PATH', without '//'"),
+            Some(("fjall", rest)) => {
+                path(rest, Self::Fjall, "a path follows 'fjall:'", "write 'fjall:PATH', without '//'")
+            }
+            _ => refuse("it begins with 'redb:' or 'fjall:', or is 'memory:'"),
         }
     }
 }
@@ -43,6 +52,7 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Memory => f.write_str("memory:"),
             Self::Redb(path) => write!(f, "redb:{}", path.display()),
+            Self::Fjall(path) => write!(f, "fjall:{}", path.display()),
         }
     }
 }

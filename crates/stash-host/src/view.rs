@@ -3,7 +3,7 @@
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
-use crate::bindings::stash::storage::{store, types};
+use crate::bindings::stash::storage::{capabilities, collections, store, transactions, types};
 use crate::cached_reads;
 use crate::component_store::ComponentStore;
 
@@ -52,6 +52,9 @@ impl StorageCtx {
 pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     types::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     store::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    collections::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    transactions::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    capabilities::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     cached_reads::add_to_linker(linker)?;
     Ok(())
 }

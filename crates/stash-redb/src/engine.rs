@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use redb::Database;
 use stash_core::StorageError;
-use stash_core::engine::{Decision, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot};
+use stash_core::engine::{Collect, Decision, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot};
 use stash_group_commit::{GroupCommit, GroupSnapshot};
 
 use crate::commit::RedbStore;
@@ -74,6 +74,10 @@ impl Engine for RedbEngine {
         self.store.scan(scan).await
     }
 
+    async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        self.store.scan_into(scan, into).await
+    }
+
     async fn update<D: Decision>(&self, decision: D) -> Result<D::Output, StorageError> {
         self.store.update(decision).await
     }
@@ -102,5 +106,9 @@ impl Snapshot for RedbSnapshot {
 
     async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
         self.0.scan(scan).await
+    }
+
+    async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        self.0.scan_into(scan, into).await
     }
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use stash_core::StorageError;
-use stash_core::engine::{Page, Scan, View};
+use stash_core::engine::{Collect, Page, Scan, View};
 use stash_group_commit::Transaction;
 
 use crate::file::TABLE;
@@ -35,8 +35,8 @@ impl stash_group_commit::ReadView for ReadView {
         keys.iter().map(copy).collect()
     }
 
-    fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        scan_table(&self.0, scan)
+    fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        scan_table(&self.0, scan, into)
     }
 }
 
@@ -59,7 +59,8 @@ impl View for WriteView<'_> {
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        scan_table(&self.0, scan)
+        let (page, more) = scan_table(&self.0, scan, &scan.page())?;
+        Ok(page.finish(more))
     }
 }
 
@@ -73,16 +74,20 @@ impl Transaction for WriteView<'_> {
     }
 }
 
-fn scan_table(table: &impl ReadableTable<&'static [u8], &'static [u8]>, scan: &Scan) -> Result<Page, StorageError> {
+fn scan_table<C: Collect>(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    scan: &Scan,
+    into: &C,
+) -> Result<(C, bool), StorageError> {
     if scan.is_empty() {
-        return Ok(Page::default());
+        return Ok((into.clone(), false));
     }
     let bounds = (scan.start.as_ref().map(|key| &key[..]), scan.end.as_ref().map(|key| &key[..]));
     let failed = |error| failed("scanning the store", error);
     let range = table.range::<&[u8]>(bounds).map_err(failed)?;
     let entries = range.map(|entry| entry.map(|(key, value)| (Guard(key), Guard(value))));
-    let page = if scan.reverse { scan.collect(entries.rev()) } else { scan.collect(entries) };
-    page.map_err(failed)
+    let found = if scan.reverse { scan.collect_into(entries.rev(), into) } else { scan.collect_into(entries, into) };
+    found.map_err(failed)
 }
 
 /// Lends the bytes behind redb's guard.

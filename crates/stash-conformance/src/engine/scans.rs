@@ -82,7 +82,16 @@ pub(super) async fn scans_match_a_sorted_map<F: EngineFixture>(fixture: Arc<F>) 
                 for reverse in [false, true] {
                     let (start, end) = (start.clone(), end.clone());
                     let uncounted_key_bytes = max_bytes % 3;
-                    let scan = Scan { start, end, reverse, limit, max_bytes, uncounted_key_bytes, value_bytes };
+                    let scan = Scan {
+                        start,
+                        end,
+                        reverse,
+                        limit,
+                        max_bytes,
+                        uncounted_key_bytes,
+                        value_bytes,
+                        uncounted_value_bytes: max_bytes % 2,
+                    };
                     let page = engine.scan(&scan).await.unwrap();
                     let expected = expected(&entries, &scan);
                     assert_eq!(page.entries, expected.entries, "{scan:?}");
@@ -117,7 +126,8 @@ fn expected(entries: &BTreeMap<Bytes, Bytes>, scan: &Scan) -> Page {
             break;
         }
         let value = value.slice(..value.len().min(scan.value_bytes));
-        bytes += key.len().saturating_sub(scan.uncounted_key_bytes) + value.len();
+        bytes +=
+            key.len().saturating_sub(scan.uncounted_key_bytes) + value.len().saturating_sub(scan.uncounted_value_bytes);
         page.entries.push(((*key).clone(), value));
     }
     page.more = scan.limit > 0 && page.entries.len() < inside.len();

@@ -16,9 +16,9 @@ const KEYS: [&str; 3] = ["a", "b", "c"];
 type Change = BTreeMap<String, Option<Vec<u8>>>;
 
 fn change_of(mutations: &[Mutation]) -> Change {
-    let one = |mutation: &Mutation| match mutation {
-        Mutation::Set { key, value } => (key.clone(), Some(value.to_vec())),
-        other => (other.key().to_owned(), None),
+    let one = |mutation: &Mutation| match mutation.change() {
+        stash_core::Change::Set { value, .. } => (mutation.key().to_owned(), Some(value.to_vec())),
+        _ => (mutation.key().to_owned(), None),
     };
     mutations.iter().map(one).collect()
 }
@@ -90,7 +90,7 @@ pub(super) async fn records_never_go_backwards<F: WorldFixture>(worlds: Arc<F>) 
     let mut log: BTreeMap<Version, Change> = BTreeMap::new();
     for (committed, change) in logs {
         // A batch that only deleted what was absent changed nothing and has no version of its own.
-        if committed.existed.contains(&true) || change.values().any(Option::is_some) {
+        if committed.existed().contains(&true) || change.values().any(Option::is_some) {
             assert!(log.insert(committed.version, change).is_none(), "two commits have version {}", committed.version);
         }
     }

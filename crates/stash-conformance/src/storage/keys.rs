@@ -5,7 +5,7 @@ use std::sync::Arc;
 use stash_core::limits::MAX_KEY_BYTES;
 use stash_core::{Batch, ComponentStorage, StorageError};
 
-use super::{Chain, contents, one, open, page, sets};
+use super::{Chain, contents, keys_of, one, open, page, sets};
 use crate::world::WorldFixture;
 
 /// Valid keys that a careless store would mix up, cut short or refuse.
@@ -123,10 +123,13 @@ pub(super) async fn listings_are_in_byte_order<F: WorldFixture>(worlds: Arc<F>) 
         chain.set(key, "").await.unwrap();
     }
     assert_eq!(chain.list_keys("").await.unwrap(), ordered);
+    assert_eq!(keys_of(&chain, "").await.unwrap(), ordered);
     assert_eq!(chain.list_keys("a").await.unwrap(), ["a", "a\0", "a!", "a/b", "aa"]);
     assert_eq!(chain.list_keys("a/").await.unwrap(), ["a/b"]);
     assert!(chain.list_keys("a/b/").await.unwrap().is_empty());
-    assert!(chain.list_keys(&"z".repeat(MAX_KEY_BYTES * 2)).await.unwrap().is_empty(), "a prefix may be of any length");
+    assert!(chain.list_keys(&"z".repeat(MAX_KEY_BYTES)).await.unwrap().is_empty());
+    let error = chain.list_keys(&"z".repeat(MAX_KEY_BYTES + 1)).await.unwrap_err();
+    assert_eq!(error.to_string(), "invalid key: it has 2049 bytes; the limit is 2048", "no key could begin so");
 }
 
 async fn all_pages(chain: &Chain, prefix: &str, limit: usize, max_bytes: usize) -> Vec<String> {

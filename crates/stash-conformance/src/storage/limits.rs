@@ -13,7 +13,7 @@ use crate::world::{World, WorldFixture};
 
 fn limited<W: World>(world: &W, limits: StoreLimits) -> Result<Chain, Skip> {
     if world.has_limits() {
-        Ok(world.chain(&one(), limits))
+        Ok(Chain(world.chain(&one(), limits)))
     } else {
         Err(Skip("these chains have no layer with limits".to_owned()))
     }
@@ -39,7 +39,7 @@ pub(super) async fn batches_have_a_limit<F: WorldFixture>(worlds: Arc<F>) {
     let world = worlds.fresh().await;
     let chain = open(&world, &one());
     let full = sets((0..MAX_BATCH_ITEMS - 1).map(|n| format!("{n}")), "").require_absent("0");
-    assert_eq!(chain.commit(full).await.unwrap().existed.len(), MAX_BATCH_ITEMS - 1);
+    assert_eq!(chain.commit(full).await.unwrap().outcomes.len(), MAX_BATCH_ITEMS - 1);
     let over = sets((0..MAX_BATCH_ITEMS).map(|n| format!("{n}")), "x").require_present("0");
     assert_eq!(
         chain.commit(over).await.unwrap_err().to_string(),
@@ -104,7 +104,7 @@ pub(super) async fn the_quota_is_exact<F: WorldFixture>(worlds: Arc<F>) -> Resul
 
 pub(super) async fn of_two_quotas_the_lower_counts<F: WorldFixture>(worlds: Arc<F>) {
     let world = worlds.fresh().await;
-    let chain = world.chain(&one(), quota(100));
+    let chain = Chain(world.chain(&one(), quota(100)));
     for (first, second) in [(10, 1000), (1000, 10)] {
         let batch = Batch::new().require_usage_at_most(first).require_usage_at_most(second);
         let error = chain.commit(batch.set("k", "1234567890")).await.unwrap_err();

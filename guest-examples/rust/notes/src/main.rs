@@ -1,17 +1,22 @@
-//! Keeps notes by title. An ordinary Rust program with a command line.
-//! It must never replace a note that it was not told to delete, so long as one instance runs at a time: no call of this
-//! version asks and stores in one.
+//! Keeps notes by title, for ever or for some time. An ordinary Rust program with a command line.
+//! It must never replace a note that it was not told to delete, however many of it run at once.
+
+mod moment;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "stash:storage/imports", generate_all });
 
-use stash::storage::{store, types};
+use stash::storage::collections::{self, Collection, SetCall};
+use stash::storage::types::{Condition, Error as StoreError, Expiry, KeyRange, ListOptions, SetOptions};
+use std::cmp::Reverse;
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-usage: notes add TITLE [TEXT..]   keep a note; without TEXT, from stdin
-       notes list [PREFIX]        the titles, all or those that begin with PREFIX
+usage: notes add [--for TIME] TITLE [TEXT..]
+                                  keep a note; without TEXT, from stdin; with TIME, such as 90s, 5m, 12h
+                                  or 7d, only for so long
+       notes list [PREFIX]        the notes, the newest first: all, or those whose titles begin with PREFIX
        notes show TITLE           print a note
        notes delete TITLE         remove a note";
 
@@ -22,7 +27,10 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
-        ["add", title, text @ ..] => add(title, text),
+        ["add", "--for", time, title, text @ ..] => {
+            moment::millis(time).and_then(|millis| add(title, text, Expiry::After(millis)))
+        }
+        ["add", title, text @ ..] => add(title, text, Expiry::Never),
         ["list"] => list(""),
         ["list", prefix] => list(prefix),
         ["show", title] => show(title),
@@ -42,13 +50,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn add(title: &str, text: &[&str]) -> Result<(), Box<dyn Error>> {
+fn add(title: &str, text: &[&str], expires: Expiry) -> Result<(), Box<dyn Error>> {
     if title.is_empty() || title.contains(char::is_control) {
         return Err("a title is one line of text, and not empty".into());
-    }
-    let key = format!("{NOTE}{title}");
-    if store::exists(&key).map_err(reason)? {
-        return Err(format!("there is already a note '{title}'; delete it first").into());
     }
     let mut note = text.join(" ").into_bytes();
     if text.is_empty() {
@@ -60,28 +64,53 @@ fn add(title: &str, text: &[&str]) -> Result<(), Box<dyn Error>> {
     if !note.ends_with(b"\n") {
         note.push(b'\n');
     }
-    store::set(&key, &note).map_err(reason)?;
-    Ok(())
+    let options = SetOptions { expires, content_type: Some("text/plain".to_owned()), attributes: Vec::new() };
+    // The store asks and stores in one: nobody can come between.
+    let call = SetCall { condition: Some(Condition::Absent), options: Some(options) };
+    match notes()?.set(&format!("{NOTE}{title}"), &note, Some(&call)) {
+        Ok(_) => Ok(()),
+        Err(StoreError::AlreadyExists(_)) => Err(format!("there is already a note '{title}'; delete it first").into()),
+        Err(e) => Err(reason(e).into()),
+    }
+}
+
+/// Where the notes are: the collection that is always there, so that `stash kv` shows them.
+fn notes() -> Result<Collection, Box<dyn Error>> {
+    Ok(collections::open("").map_err(reason)?)
 }
 
 fn list(prefix: &str) -> Result<(), Box<dyn Error>> {
-    let mut titles = String::new();
-    for key in store::list_keys(&format!("{NOTE}{prefix}")).map_err(reason)? {
-        titles.push_str(key.strip_prefix(NOTE).unwrap_or(&key));
-        titles.push('\n');
+    let range = KeyRange { prefix: Some(format!("{NOTE}{prefix}")), start: None, end: None, pattern: None };
+    let mut options = ListOptions { range, start_after: None, reverse: false, limit: None, cursor: None };
+    let (store, mut notes) = (notes()?, Vec::new());
+    loop {
+        let page = store.list_entries(&options).map_err(reason)?;
+        notes.extend(page.entries.into_iter().map(|entry| (entry.key, entry.metadata)));
+        options.cursor = page.cursor;
+        if options.cursor.is_none() {
+            break;
+        }
     }
-    print(titles.as_bytes())
+    // Versions, not times: two notes can be of one millisecond, but never of one commit.
+    notes.sort_by_key(|(_, metadata)| Reverse(metadata.version));
+    let mut lines = Vec::new();
+    for (key, metadata) in notes {
+        let created = metadata.created.map_or_else(|| "-".to_owned(), moment::shown);
+        let until = metadata.expires.map_or_else(String::new, |at| format!("  (until {})", moment::shown(at)));
+        writeln!(lines, "{created}  {}{until}", key.strip_prefix(NOTE).unwrap_or(&key))?;
+    }
+    print(&lines)
 }
 
 fn show(title: &str) -> Result<(), Box<dyn Error>> {
-    match store::get(&format!("{NOTE}{title}")).map_err(reason)? {
+    match notes()?.get(&format!("{NOTE}{title}")).map_err(reason)? {
         Some(note) => print(&note),
         None => Err(missing(title)),
     }
 }
 
 fn delete(title: &str) -> Result<(), Box<dyn Error>> {
-    if store::delete(&format!("{NOTE}{title}")).map_err(reason)? { Ok(()) } else { Err(missing(title)) }
+    if notes()?.delete(&format!("{NOTE}{title}"), None).map_err(reason)? { Ok(()) } else { Err(missing(title)) }
 }
 
 fn missing(title: &str) -> Box<dyn Error> {
@@ -97,11 +126,14 @@ fn print(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// What the store said, for a person.
-fn reason(error: types::Error) -> String {
-    use types::Error::{AlreadyExists, InvalidKey, IoError, LimitExceeded, NotFound, QuotaExceeded, Unavailable};
+/// What the store said, for a person: all that these calls can meet.
+fn reason(error: StoreError) -> String {
     match error {
-        NotFound(text) | AlreadyExists(text) | QuotaExceeded(text) | InvalidKey(text) | IoError(text)
-        | LimitExceeded(text) | Unavailable(text) => text,
+        StoreError::InvalidKey(text)
+        | StoreError::QuotaExceeded(text)
+        | StoreError::IoError(text)
+        | StoreError::Unavailable(text)
+        | StoreError::LimitExceeded(text) => text,
+        other => other.to_string(),
     }
 }

@@ -1,12 +1,13 @@
 //! Counts the words of a text, and keeps the counts: every run adds to those before. An ordinary Rust program.
-//! It must never print a count that is not kept. It lists all words to find the top ten, which the store allows for up to
-//! 100,000 of them.
+//! It must never print a count that is not kept, nor lose one where two of it run at once: it adds inside the store.
 
 mod words;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "stash:storage/imports", generate_all });
 
-use stash::storage::{store, types};
+use stash::storage::collections::{self, Collection};
+use stash::storage::types::{Change, Error as StoreError, KeyRange, ListOptions};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, ErrorKind, Write};
@@ -19,6 +20,8 @@ const TOTAL_WORDS: &str = "total/words";
 const TOTAL_RUNS: &str = "total/runs";
 /// How many words are shown.
 const TOP: usize = 10;
+/// How many changes go in one commit: as many as the store takes.
+const BATCH: usize = 10_000;
 
 fn main() -> ExitCode {
     match run() {
@@ -36,15 +39,20 @@ fn run() -> Result<(), Box<dyn Error>> {
     counts.retain(|word, _| WORD.len() + word.len() <= MAX_KEY_BYTES);
     let left_out = found - counts.len();
 
-    // Every `set` is a durable commit of its own, so one for each different word, not one for each word.
-    for (word, count) in &counts {
-        add(&format!("{WORD}{word}"), *count)?;
-    }
+    // Every commit is durable by itself, and costs what the disk takes: so as few of them as possible. The totals are in
+    // the last one, so that a run which is interrupted is not counted as one.
+    let store = collections::open("").map_err(reason)?;
     let read: u64 = counts.values().sum();
-    let total = add(TOTAL_WORDS, read)?;
-    let runs = add(TOTAL_RUNS, 1)?;
+    let words = counts.iter().map(|(word, count)| (format!("{WORD}{word}"), *count));
+    let numbers: Vec<(String, u64)> =
+        words.chain([(TOTAL_WORDS.to_owned(), read), (TOTAL_RUNS.to_owned(), 1)]).collect();
+    let mut kept = Vec::new();
+    for batch in numbers.chunks(BATCH) {
+        kept.extend(add(&store, batch)?);
+    }
+    let [.., total, runs] = kept.as_slice() else { return Err("the store did not tell the totals".into()) };
 
-    match report(&top()?, left_out, read, total, runs) {
+    match report(&top(&store)?, left_out, read, *total, *runs) {
         // Whoever reads the output (`| head`) has seen enough; the counts are kept.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
@@ -64,60 +72,69 @@ fn read_words() -> Result<BTreeMap<String, u64>, String> {
     }
 }
 
-/// The number kept under `key`, 0 where there is none.
-fn kept(key: &str) -> Result<u64, Box<dyn Error>> {
-    let Some(bytes) = store::get(key).map_err(reason)? else { return Ok(0) };
-    let text = String::from_utf8_lossy(&bytes);
-    text.trim().parse().map_err(|_| format!("'{key}' holds {text:?}, not a number: delete or correct it").into())
-}
-
-/// Adds to the number kept under `key`, and returns the sum.
-fn add(key: &str, more: u64) -> Result<u64, Box<dyn Error>> {
-    let sum = kept(key)?.saturating_add(more);
-    store::set(key, sum.to_string().as_bytes()).map_err(reason)?;
-    Ok(sum)
-}
-
-/// The most frequent of all kept words; of equally frequent ones, those that come first in the alphabet.
-fn top() -> Result<Vec<(String, u64)>, Box<dyn Error>> {
-    let mut all = Vec::new();
-    for key in store::list_keys(WORD).map_err(reason)? {
-        let count = kept(&key)?;
-        all.push((key.strip_prefix(WORD).unwrap_or(&key).to_owned(), count));
+/// Adds to the numbers kept under some keys in one commit, and returns what they are then.
+fn add(store: &Collection, more: &[(String, u64)]) -> Result<Vec<i64>, Box<dyn Error>> {
+    let mut changes = Vec::with_capacity(more.len());
+    for (key, count) in more {
+        changes.push(Change::Increment((key.clone(), i64::try_from(*count)?)));
     }
-    // Listed in byte order, and the sort is stable.
-    all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    all.truncate(TOP);
-    Ok(all)
+    let committed = store.commit(&[], &changes).map_err(reason)?;
+    Ok(committed.outcomes.iter().filter_map(|outcome| outcome.number).collect())
 }
 
-fn report(top: &[(String, u64)], left_out: usize, read: u64, total: u64, runs: u64) -> std::io::Result<()> {
+/// The most frequent of all kept words; of equally frequent ones, those that come first in the alphabet. Page by page, so
+/// that it does not matter how many there are.
+fn top(store: &Collection) -> Result<Vec<(String, u64)>, Box<dyn Error>> {
+    let range = KeyRange { prefix: Some(WORD.to_owned()), start: None, end: None, pattern: None };
+    let mut options = ListOptions { range, start_after: None, reverse: false, limit: None, cursor: None };
+    let mut top = Vec::new();
+    loop {
+        let page = store.list_entries(&options).map_err(reason)?;
+        for entry in page.entries {
+            let text = String::from_utf8_lossy(&entry.value);
+            let count = text.parse().map_err(|_| format!("'{}' holds {text:?}, not a count", entry.key))?;
+            top.push((entry.key.strip_prefix(WORD).unwrap_or(&entry.key).to_owned(), count));
+        }
+        // Listed in byte order, and the sort is stable.
+        top.sort_by_key(|(_, count)| Reverse(*count));
+        top.truncate(TOP);
+        options.cursor = page.cursor;
+        if options.cursor.is_none() {
+            return Ok(top);
+        }
+    }
+}
+
+fn report(top: &[(String, u64)], left_out: usize, read: u64, total: i64, runs: i64) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     let width = top.iter().map(|(_, count)| count.to_string().len()).max().unwrap_or(0);
     for (word, count) in top {
         writeln!(out, "{count:>width$}  {word}")?;
     }
     if left_out > 0 {
-        writeln!(out, "{left_out} {} too long to keep, left out", plural(left_out as u64, "word was", "words were"))?;
+        writeln!(out, "{left_out} {} too long to keep, left out", plural(left_out == 1, "word was", "words were"))?;
     }
     writeln!(
         out,
         "{read} {} read, {total} counted in {runs} {}",
-        plural(read, "word", "words"),
-        plural(runs, "run", "runs")
+        plural(read == 1, "word", "words"),
+        plural(runs == 1, "run", "runs")
     )?;
     out.flush()
 }
 
-fn plural<'a>(n: u64, one: &'a str, many: &'a str) -> &'a str {
-    if n == 1 { one } else { many }
+fn plural<'a>(is_one: bool, one: &'a str, many: &'a str) -> &'a str {
+    if is_one { one } else { many }
 }
 
-/// What the store said, for a person.
-fn reason(error: types::Error) -> String {
-    use types::Error::{AlreadyExists, InvalidKey, IoError, LimitExceeded, NotFound, QuotaExceeded, Unavailable};
+/// What the store said, for a person: all that these calls can meet.
+fn reason(error: StoreError) -> String {
     match error {
-        NotFound(text) | AlreadyExists(text) | QuotaExceeded(text) | InvalidKey(text) | IoError(text)
-        | LimitExceeded(text) | Unavailable(text) => text,
+        StoreError::InvalidNumber(text)
+        | StoreError::QuotaExceeded(text)
+        | StoreError::IoError(text)
+        | StoreError::Unavailable(text)
+        | StoreError::LimitExceeded(text) => text,
+        other => other.to_string(),
     }
 }

@@ -120,15 +120,22 @@ fn trap(error: types::Error) -> ! {
 }
 
 fn reason(error: types::Error) -> String {
-    use types::Error::{AlreadyExists, InvalidKey, IoError, LimitExceeded, NotFound, QuotaExceeded, Unavailable};
+    use types::Error as E;
     let (case, text) = match error {
-        NotFound(text) => ("not-found", text),
-        AlreadyExists(text) => ("already-exists", text),
-        QuotaExceeded(text) => ("quota-exceeded", text),
-        InvalidKey(text) => ("invalid-key", text),
-        IoError(text) => ("io-error", text),
-        LimitExceeded(text) => ("limit-exceeded", text),
-        Unavailable(text) => ("unavailable", text),
+        E::NotFound(text) => ("not-found", text),
+        E::AlreadyExists(text) => ("already-exists", text),
+        E::QuotaExceeded(text) => ("quota-exceeded", text),
+        E::InvalidKey(text) => ("invalid-key", text),
+        E::IoError(text) => ("io-error", text),
+        E::LimitExceeded(text) => ("limit-exceeded", text),
+        E::Unavailable(text) => ("unavailable", text),
+        E::Conflict(conflict) => ("conflict", conflict.message),
+        E::InvalidNumber(text) => ("invalid-number", text),
+        E::InvalidArgument(text) => ("invalid-argument", text),
+        E::TransactionOver(text) => ("transaction-over", text),
+        E::NotEmpty(text) => ("not-empty", text),
+        E::VersionForgotten(text) => ("version-forgotten", text),
+        E::Unsupported(text) => ("unsupported", text),
     };
     format!("{case}: {text}")
 }

@@ -1,0 +1,155 @@
+//! What the command line may say, and its help. It must never do anything beyond reading arguments.
+
+mod collections;
+mod kv;
+mod run;
+mod values;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use stash_core::ComponentId;
+use stash_host::StoreUrl;
+
+pub(crate) use collections::{CollectionsArguments, CollectionsCommand, SettingsArguments};
+pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueArguments};
+pub(crate) use run::RunArguments;
+
+/// Where options that many commands have stand in each one's help: behind its own.
+const GLOBAL: usize = 900;
+
+/// Run WebAssembly components that keep their data, each its own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stash",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Examples:
+  stash run word-count.wasm < README.md           run a command; its data stays in .stash/store.redb
+  stash run --invoke 'increment()' counter.wasm   call one exported function
+  stash ids                                       see which components have data
+  stash kv list --id app/word-count/001           see what a component has stored
+  stash collections list --id app/shop/001        see which collections it has made
+  stash status                                    see how the store is
+
+Exit codes:
+  run: the guest's own; 1 where it could not be started, 134 where it trapped or ran out of time,
+       130 and 143 where we were asked to end; --invoke exits with 0 also where the result is an err
+  kv, collections: 0 done, 2 an error, 1 no: there is no such key or collection, a condition
+       does not hold, or a question was answered with no
+  ids: 0 done, 2 an error
+  status: 0 healthy, 1 not, 2 an error
+  all: 2 where the command line is not understood"
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+
+    /// Say more on standard error: -v what happens, -vv in detail. `RUST_LOG` says it exactly.
+    #[arg(short, long, global = true, display_order = GLOBAL, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    /// The store: `redb:PATH` (a file), `fjall:PATH` (a folder), or `memory:` for one that is gone afterwards [default:
+    /// $STASH_STORE, else redb:.stash/store.redb]
+    #[arg(long, global = true, display_order = GLOBAL, value_name = "URL")]
+    store: Option<StoreUrl>,
+}
+
+impl StoreArguments {
+    /// The store that is meant: as the command line says, else the environment, else the one in this folder.
+    pub(crate) fn url(&self) -> anyhow::Result<StoreUrl> {
+        if let Some(url) = &self.store {
+            return Ok(url.clone());
+        }
+        match std::env::var_os("STASH_STORE").filter(|value| !value.is_empty()) {
+            Some(value) => value.to_string_lossy().parse().context("the environment's STASH_STORE"),
+            None => Ok(StoreUrl::Redb(PathBuf::from(".stash/store.redb"))),
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a component: a command to its end, or one exported function
+    Run(RunArguments),
+    /// See and fix a component's data
+    #[command(arg_required_else_help = true)]
+    Kv(KvArguments),
+    /// See, make and delete a component's collections
+    #[command(arg_required_else_help = true)]
+    Collections(CollectionsArguments),
+    /// List the components that have data
+    Ids(IdsArguments),
+    /// Say how the store is, and with --id what a component can do in it
+    Status(StatusArguments),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  stash completions bash > ~/.local/share/bash-completion/completions/stash")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Whose data, and for whom to print.
+#[derive(Debug, Args)]
+pub(crate) struct TargetArguments {
+    /// Whose data: namespace/name/instance
+    #[arg(long, global = true, display_order = GLOBAL, value_name = "ID")]
+    id: Option<ComponentId>,
+
+    /// Print JSON, for scripts
+    #[arg(long, global = true, display_order = GLOBAL)]
+    pub(crate) json: bool,
+}
+
+impl TargetArguments {
+    /// Whose data is meant.
+    pub(crate) fn id(&self) -> anyhow::Result<&ComponentId> {
+        self.id.as_ref().context("whose data? Say it with --id namespace/name/instance; 'stash ids' lists them")
+    }
+}
+
+/// List components.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stash ids
+  stash ids --all --json")]
+pub(crate) struct IdsArguments {
+    /// Also those that have deleted all their data
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Print JSON, for scripts
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say how the store is.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stash status
+  stash status --id app/counter/001
+  stash status --json --store redb:/var/lib/stash/store.redb
+
+Exit codes: 0 healthy, 1 not healthy, 2 the store cannot be opened")]
+pub(crate) struct StatusArguments {
+    /// Also how much this component stores, what it can do, and its limits
+    #[arg(long, value_name = "ID")]
+    pub(crate) id: Option<ComponentId>,
+
+    /// Print JSON, for scripts
+    #[arg(long)]
+    pub(crate) json: bool,
+}

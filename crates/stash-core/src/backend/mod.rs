@@ -1,0 +1,341 @@
+//! Records, versions, expiry, history and exact usage over any engine: the bottom layer of every chain. It must never
+//! know which engine it sits on, and never answer from anything but the engine.
+
+mod commit;
+mod due;
+mod page;
+mod past;
+mod sweep;
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::batch::{Batch, Committed, limit};
+use crate::capabilities::Capabilities;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::cursor::CursorKey;
+use crate::engine::{Collect, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot};
+use crate::erased::BoxFuture;
+use crate::error::StorageError;
+use crate::format::CheckFormat;
+use crate::history::{KeyVersions, VersionsRequest};
+use crate::id::ComponentId;
+use crate::keyspace::{KeySpace, check_key, split_namespaced};
+use crate::limits::MAX_READ_BYTES;
+use crate::namespace_state::NamespaceState;
+use crate::record::{self, Record, Version};
+use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
+use crate::snapshot::{BackendSnapshot, StorageSnapshot};
+use crate::storage::{ComponentStorage, PlaceName, Usage, check_read_size};
+
+pub use sweep::Swept;
+
+/// The storage of every component in one engine; keys are full names. Clones share the engine.
+pub struct EngineBackend<E> {
+    shared: Arc<Shared<E>>,
+}
+
+struct Shared<E> {
+    engine: E,
+    clock: Arc<dyn Clock>,
+    cursors: CursorKey,
+}
+
+impl<E> Clone for EngineBackend<E> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<E: std::fmt::Debug> std::fmt::Debug for EngineBackend<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineBackend").field("engine", &self.shared.engine).finish_non_exhaustive()
+    }
+}
+
+/// How much one namespace holds, for operators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceUsage {
+    /// Whose namespace it is.
+    pub id: ComponentId,
+    /// What it holds, with what has expired and was not removed yet.
+    pub usage: Usage,
+    /// The number of its last commit.
+    pub version: Version,
+}
+
+impl<E: Engine> EngineBackend<E> {
+    /// The storage over an engine that was checked already or that is always new.
+    pub(crate) fn over(engine: E, clock: Arc<dyn Clock>, cursors: CursorKey) -> Self {
+        Self { shared: Arc::new(Shared { engine, clock, cursors }) }
+    }
+
+    /// The storage over an engine, with the system's clock.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] where the engine holds data in a newer format than this version reads, or data that
+    /// is not Stash's; the engine's own errors.
+    pub async fn open(engine: E) -> Result<Self, StorageError> {
+        Self::open_with(engine, Arc::new(SystemClock)).await
+    }
+
+    /// The same with a clock, by which records are dated and expire.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(engine: E, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
+        let cursors = engine.update(CheckFormat).await?;
+        Ok(Self::over(engine, clock, cursors))
+    }
+
+    /// The engine below.
+    pub fn engine(&self) -> &E {
+        &self.shared.engine
+    }
+
+    /// What the engine is and does.
+    pub fn info(&self) -> EngineInfo {
+        self.engine().info()
+    }
+
+    /// The namespaces that have data or had some, in the order of their ids, beginning after `after`.
+    ///
+    /// # Errors
+    /// [`StorageError`] where the engine cannot be read or holds what this version does not know.
+    pub async fn namespaces(
+        &self,
+        after: Option<&ComponentId>,
+        limit: usize,
+    ) -> Result<Vec<NamespaceUsage>, StorageError> {
+        let mut scan = Scan::prefix(&KeySpace::Namespace.key(""));
+        if let Some(id) = after {
+            scan.start = Bound::Excluded(KeySpace::Namespace.key(id.key_prefix()));
+        }
+        scan.limit = limit;
+        let page = self.engine().scan(&scan).await?;
+        page.entries
+            .iter()
+            .map(|(key, value)| {
+                let name = KeySpace::Namespace.name(key).and_then(|name| name.strip_suffix('/'));
+                let id = name.and_then(|name| name.parse().ok()).ok_or_else(|| StorageError::Corrupt {
+                    reason: "a namespace's name is not a component id".to_owned(),
+                })?;
+                let state = NamespaceState::decode(value)?;
+                Ok(NamespaceUsage { id, usage: state.usage(), version: state.version })
+            })
+            .collect()
+    }
+}
+
+/// What reads go to: the engine's present state, or one that stays.
+enum Source<'a, E: Engine> {
+    Present(&'a E),
+    Snapshot(&'a E::Snapshot),
+}
+
+impl<E: Engine> Source<'_, E> {
+    async fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+        match self {
+            Self::Present(engine) => engine.scan(scan).await,
+            Self::Snapshot(snapshot) => snapshot.scan(scan).await,
+        }
+    }
+
+    async fn scan_into<C: Collect>(&self, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
+        match self {
+            Self::Present(engine) => engine.scan_into(scan, into).await,
+            Self::Snapshot(snapshot) => snapshot.scan_into(scan, into).await,
+        }
+    }
+
+    async fn read(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, StorageError> {
+        match self {
+            Self::Present(engine) => engine.read(keys).await,
+            Self::Snapshot(snapshot) => snapshot.read(keys).await,
+        }
+    }
+
+    async fn read_one(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.read(&[key]).await?.into_iter().next().flatten())
+    }
+
+    /// The records, one by one: together they may be more than may be in memory. Of several, the source must be one
+    /// that stays.
+    async fn records(&self, keys: &[&str], now: Timestamp) -> Result<Vec<Option<Record>>, StorageError> {
+        check_read_size(keys)?;
+        let mut records = Vec::with_capacity(keys.len());
+        let mut bytes = 0_usize;
+        for key in keys {
+            check_full_key(key)?;
+            let found = self.read_one(&KeySpace::Record.key(key)).await?.map(record::decode).transpose()?;
+            let found = found.filter(|record| is_there(record, now));
+            bytes = bytes.saturating_add(found.as_ref().map_or(0, Record::used_bytes));
+            if keys.len() > 1 && bytes > MAX_READ_BYTES {
+                return Err(limit("the size of the values to read in bytes (at least)", bytes, MAX_READ_BYTES));
+            }
+            records.push(found);
+        }
+        Ok(records)
+    }
+
+    async fn state(&self, scope: &str) -> Result<NamespaceState, StorageError> {
+        let stored = self.read_one(&KeySpace::Namespace.key(scope)).await?;
+        Ok(stored.map(|stored| NamespaceState::decode(&stored)).transpose()?.unwrap_or_default())
+    }
+}
+
+impl<E: Engine> ComponentStorage for EngineBackend<E> {
+    async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
+        check_full_key(key)?;
+        // Before the engine is asked, here and below: what has expired since may have been replaced before it did.
+        let now = self.now();
+        let found = Source::Present(self.engine()).read_one(&KeySpace::Record.key(key)).await?;
+        Ok(found.map(record::decode).transpose()?.filter(|record| is_there(record, now)))
+    }
+
+    async fn read(&self, keys: &[&str]) -> Result<Vec<Option<Record>>, StorageError> {
+        if keys.len() <= 1 {
+            return Source::Present(self.engine()).records(keys, self.now()).await;
+        }
+        let snapshot = self.engine().snapshot().await?;
+        Source::<E>::Snapshot(&snapshot).records(keys, self.now()).await
+    }
+
+    async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
+        let now = self.now();
+        if let Some(page) = page::at_once(&Source::<E>::Present(self.engine()), request, now).await? {
+            return Ok(page);
+        }
+        // Several scans: they must see one state.
+        let snapshot = self.engine().snapshot().await?;
+        page::page(&Source::<E>::Snapshot(&snapshot), request, now).await
+    }
+
+    async fn scan_keys(&self, request: &ScanRequest) -> Result<KeyPage, StorageError> {
+        let request = ScanRequest { values: false, ..request.clone() };
+        let source = Source::<E>::Present(self.engine());
+        if let Some(page) = page::keys_at_once(&source, &request, self.shared.clock.wall()).await? {
+            return Ok(page);
+        }
+        Ok(self.scan(&request).await?.into())
+    }
+
+    async fn count(&self, range: &KeyRange) -> Result<u64, StorageError> {
+        let now = self.now();
+        let snapshot = self.engine().snapshot().await?;
+        page::count(&Source::<E>::Snapshot(&snapshot), range, now).await
+    }
+
+    async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
+        check_full_key(&request.key)?;
+        let now = self.now();
+        let snapshot = self.engine().snapshot().await?;
+        past::versions(&Source::<E>::Snapshot(&snapshot), request, now).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
+        batch.check_size()?;
+        check_scope(&batch.scope)?;
+        self.engine().update(commit::CommitBatch::new(batch, Arc::clone(&self.shared.clock))).await
+    }
+
+    async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
+        check_scope(scope)?;
+        let now = self.now();
+        let snapshot = self.engine().snapshot().await?;
+        let source = Source::<E>::Snapshot(&snapshot);
+        let state = source.state(scope).await?;
+        let expired = due::expired(&source, scope, now).await?;
+        Ok(Usage {
+            used_bytes: state.used_bytes.saturating_sub(expired.used_bytes),
+            key_count: state.key_count.saturating_sub(expired.key_count),
+            quota_bytes: None,
+        })
+    }
+
+    async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {
+        let state = self.engine().snapshot().await?;
+        Ok(Arc::new(StateOf { backend: self.clone(), state }))
+    }
+
+    async fn snapshot(&self) -> Result<StorageSnapshot, StorageError> {
+        Err(no_component("a snapshot"))
+    }
+
+    fn in_place(&self, _: &PlaceName) -> Result<Self, StorageError> {
+        Err(no_component("a collection"))
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::over(&self.info())
+    }
+
+    fn place(&self) -> PlaceName {
+        PlaceName::default()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.wall()
+    }
+
+    fn cursors(&self) -> CursorKey {
+        self.shared.cursors
+    }
+
+    fn status(&self) -> EngineStatus {
+        self.engine().status()
+    }
+
+    fn gaps(&self) -> u64 {
+        self.engine().gaps()
+    }
+}
+
+/// One state of an [`EngineBackend`].
+struct StateOf<E: Engine> {
+    backend: EngineBackend<E>,
+    state: E::Snapshot,
+}
+
+impl<E: Engine> BackendSnapshot for StateOf<E> {
+    fn read<'a>(&'a self, keys: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Record>>, StorageError>> {
+        Box::pin(async { Source::<E>::Snapshot(&self.state).records(keys, self.backend.now()).await })
+    }
+
+    fn scan<'a>(&'a self, request: &'a ScanRequest) -> BoxFuture<'a, Result<ScanPage, StorageError>> {
+        Box::pin(async { page::page(&Source::<E>::Snapshot(&self.state), request, self.backend.now()).await })
+    }
+
+    fn version<'a>(&'a self, scope: &'a str) -> BoxFuture<'a, Result<Version, StorageError>> {
+        Box::pin(async move { Ok(Source::<E>::Snapshot(&self.state).state(scope).await?.version) })
+    }
+}
+
+fn is_there(record: &Record, now: Timestamp) -> bool {
+    !record.metadata.is_expired(now)
+}
+
+/// A chain without its namespace layer is a mistake of the program; it must not reach data that has no owner.
+fn not_namespaced(key: &str) -> StorageError {
+    let shown: String = key.chars().take(40).collect();
+    StorageError::InvalidKey { reason: format!("'{}' does not begin with a namespace", shown.escape_debug()) }
+}
+
+fn no_component(what: &str) -> StorageError {
+    StorageError::Unsupported { reason: format!("{what} belongs to a component; ask its NamespacedStorage") }
+}
+
+/// A scope is the whole prefix of one namespace.
+fn check_scope(scope: &str) -> Result<(), StorageError> {
+    match split_namespaced(scope) {
+        Some((_, "")) => Ok(()),
+        _ => Err(not_namespaced(scope)),
+    }
+}
+
+fn check_full_key(full: &str) -> Result<(), StorageError> {
+    let (_, key) = split_namespaced(full).ok_or_else(|| not_namespaced(full))?;
+    check_key(key)
+}

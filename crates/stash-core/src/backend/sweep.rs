@@ -1,0 +1,163 @@
+//! Removing what has expired: in small batches, in the order of time, one namespace after another. It must never remove
+//! what has not expired, and nothing depends on when it runs.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{EngineBackend, due, past};
+use crate::clock::{Clock, Timestamp};
+use crate::engine::{Decision, Engine, Scan, View, Writes};
+use crate::error::StorageError;
+use crate::keyspace::{KeySpace, after_prefix};
+use crate::namespace_state::NamespaceState;
+use crate::record::{Head, corrupt};
+
+/// Records that one commit of the sweeper removes: a millisecond or two of the writer's time.
+const BATCH: usize = 256;
+
+/// What a round of the sweeper did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Records and earlier versions that were removed.
+    pub removed: u64,
+    /// Whether there is more that is due.
+    pub more: bool,
+}
+
+impl<E: Engine> EngineBackend<E> {
+    /// Removes what has expired, in commits of a few hundred records, at most `max_commits` of them.
+    ///
+    /// What has expired is invisible whether or not this is ever called; it only gives back space. The versions of
+    /// namespaces stay as they are: nothing that anybody could see changes.
+    ///
+    /// # Errors
+    /// The engine's, or [`StorageError::Corrupt`] where the index cannot be read. What was removed before stays so.
+    pub async fn sweep(&self, max_commits: usize) -> Result<Swept, StorageError> {
+        let mut swept = Swept::default();
+        let mut commits = 0;
+        let mut next = Scan { limit: 1, value_bytes: 0, ..Scan::prefix(&KeySpace::Expiry.key("")) };
+        while let Some((key, _)) = self.engine().scan(&next).await?.entries.into_iter().next() {
+            let (scope, time) = due::parts(&key)?;
+            if time > self.shared.clock.wall() {
+                let prefix = KeySpace::Expiry.key(scope);
+                next.start = after_prefix(&prefix).map_or(Bound::Unbounded, Bound::Included);
+                continue;
+            }
+            if commits == max_commits {
+                swept.more = true;
+                break;
+            }
+            commits += 1;
+            let sweep = Sweep { scope: scope.to_owned(), clock: Arc::clone(&self.shared.clock) };
+            swept.removed += self.engine().update(sweep).await?;
+        }
+        Ok(swept)
+    }
+}
+
+/// Removes a batch of one namespace.
+struct Sweep {
+    scope: String,
+    clock: Arc<dyn Clock>,
+}
+
+impl Decision for Sweep {
+    type Output = u64;
+
+    fn queue(&self) -> &str {
+        &self.scope
+    }
+
+    fn cost(&self) -> usize {
+        // Keys only; the records that are removed cost nothing to write.
+        BATCH * 64
+    }
+
+    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<u64, StorageError> {
+        let state_key = KeySpace::Namespace.key(&self.scope);
+        let mut state = Ok(None);
+        view.look(&state_key, &mut |stored| state = stored.map(NamespaceState::decode).transpose())?;
+        let before = state?.unwrap_or_default();
+        let removed = remove(view, writes, &self.scope, self.clock.wall(), BATCH, &HashSet::new())?;
+        let state = NamespaceState {
+            used_bytes: before.used_bytes.saturating_sub(removed.used_bytes),
+            key_count: before.key_count.saturating_sub(removed.key_count),
+            ..before
+        };
+        if !writes.is_empty() && state != before {
+            writes.put(state_key, state.encode());
+        }
+        Ok(removed.entries)
+    }
+}
+
+/// What a commit has removed of what was due.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    pub(super) entries: u64,
+    pub(super) used_bytes: u64,
+    pub(super) key_count: u64,
+}
+
+/// Removes up to `limit` entries that are due, but for the engine keys in `spare`: what the same commit
+/// writes or removes itself.
+pub(super) fn remove(
+    view: &dyn View,
+    writes: &mut Writes,
+    scope: &str,
+    now: Timestamp,
+    limit: usize,
+    spare: &HashSet<Bytes>,
+) -> Result<Removed, StorageError> {
+    let mut removed = Removed::default();
+    for (index_key, _) in view.scan(&due::scan(scope, now, limit))?.entries {
+        match due::decode(scope, &index_key)? {
+            due::Due::Record(key) => {
+                if spare.contains(&key) {
+                    continue;
+                }
+                let mut used = Ok(None);
+                view.look(&key, &mut |stored| {
+                    used = stored
+                        .map(|stored| {
+                            let head = Head::decode(stored)?;
+                            let used = head.used_bytes(stored)?;
+                            Ok(head
+                                .metadata
+                                .expires
+                                .filter(|expires| *expires <= now)
+                                .map(|time| (head.version, time, used)))
+                        })
+                        .transpose();
+                })?;
+                if let Some(Some((version, time, used))) = used? {
+                    let own_key = own_key_bytes(&key).ok_or_else(|| corrupt("a record's key is damaged".to_owned()))?;
+                    removed.used_bytes += u64::try_from(used + own_key).unwrap_or(u64::MAX);
+                    removed.key_count += 1;
+                    let kept = past::keep_expired(view, writes, scope, &key, version, time)?;
+                    removed.used_bytes = removed.used_bytes.saturating_sub(kept);
+                    writes.remove(key);
+                }
+            }
+            due::Due::History(key) => {
+                if spare.contains(&key) {
+                    continue;
+                }
+                removed.used_bytes += past::used_bytes(view, &key)?.unwrap_or(0);
+                writes.remove(key);
+            }
+        }
+        removed.entries += 1;
+        writes.remove(index_key);
+    }
+    Ok(removed)
+}
+
+/// The length of the component's own key in a record's engine key.
+fn own_key_bytes(key: &[u8]) -> Option<usize> {
+    let third = key.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(2)?.0;
+    key.len().checked_sub(third + 1)
+}

@@ -278,7 +278,10 @@ async fn two_instances_meet(engine: &Engine) {
     two.commit().await.unwrap();
     assert_eq!(one.list("item/").await, Vec::<String>::new(), "it sees the state that it began with");
     let conflict = one.commit().await.unwrap_err();
-    assert!(conflict.contains("a range that it read") && conflict.contains("(key None, current None)"), "{conflict}");
+    assert!(
+        conflict.contains("or an expiry, in what it has read") && conflict.contains("(key None, current None)"),
+        "{conflict}"
+    );
 
     // Read-committed sees what the other has committed, and not before.
     one.begin("read-committed").await;

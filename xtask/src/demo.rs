@@ -45,6 +45,18 @@ pub fn run() -> Result<()> {
         ensure!(numbers(&counter) == [expected], "{id} should have counted to {expected}, not {}", counter.trim());
     }
 
+    say("job-queue gives each job to one worker, in a transaction; one that is not done in time comes back:");
+    let queue = |arguments: &[&str]| show(stash().arg("run").arg(guest("job-queue")).args(arguments), None, usize::MAX);
+    queue(&["add", "water", "the", "plants"])?;
+    let taken = queue(&["take"])?;
+    ensure!(taken.contains("water the plants"), "the job that was added should have been taken, not {}", taken.trim());
+    let listed = queue(&["list"])?;
+    ensure!(listed.contains("water the plants"), "a job that is not done should be listed");
+
+    say("What the host knows of a record beside its value:");
+    let entry = show(stash().args(["kv", "get", "--meta", "--id", "demo/counter/a", "count"]), None, usize::MAX)?;
+    ensure!(entry.contains("version"), "`stash kv get --meta` does not show the version");
+
     say("Which components have data:");
     let ids = show(stash().arg("ids"), None, usize::MAX)?;
     for id in ["app/word-count/001", "demo/counter/a", "demo/counter/b"] {

@@ -6,7 +6,7 @@ use crate::error::StorageError;
 use crate::hooks::{Changes, CommitHooks};
 use crate::id::ComponentId;
 use crate::keyspace::{check_key, check_prefix};
-use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_CLEAR_RECORDS, MAX_VALUE_BYTES};
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_CLEAR_RECORDS, MAX_CLEARS, MAX_VALUE_BYTES};
 use crate::metadata::{Expiry, MetadataChange, SetOptions};
 use crate::mutation::Change;
 use crate::record::Version;
@@ -224,7 +224,7 @@ impl Batch {
     /// Adds a change: remove every record whose key begins with `prefix`, up to
     /// [`MAX_CLEAR_RECORDS`]; [`Outcome::cleared`] tells how many there were and whether there are more.
     pub fn clear(self, prefix: impl Into<String>) -> Self {
-        self.change(prefix, Change::Clear { limit: MAX_CLEAR_RECORDS, whole: false, history: false })
+        self.change(prefix, Change::Clear { limit: MAX_CLEAR_RECORDS, whole: false, records: true, history: false })
     }
 
     /// Adds a check.
@@ -345,6 +345,16 @@ impl Batch {
         checks.chain(self.mutations.iter().map(change)).fold(0, usize::saturating_add)
     }
 
+    /// About how many bytes its commit writes: what it carries, and a guess at the values that it changes.
+    pub(crate) fn cost(&self) -> usize {
+        /// Of a record whose value is read and written again.
+        const REWRITTEN: usize = 32 * 1024;
+        let rewrites = |mutation: &&Mutation| {
+            matches!(mutation.change, Change::Append(_) | Change::Expire(_) | Change::Metadata(_))
+        };
+        self.bytes().saturating_add(self.mutations.iter().filter(rewrites).count().saturating_mul(REWRITTEN))
+    }
+
     /// Holds the batch against the limits on its size. A single value is bounded by the value's own limit instead.
     pub(crate) fn check_size(&self) -> Result<(), StorageError> {
         // A transaction's reads have a limit of their own.
@@ -352,6 +362,10 @@ impl Batch {
         let items = self.checks.iter().filter(carried).count().saturating_add(self.mutations.len());
         if items > MAX_BATCH_ITEMS {
             return Err(limit("the number of checks and changes in a batch", items, MAX_BATCH_ITEMS));
+        }
+        let clears = self.mutations.iter().filter(|mutation| matches!(mutation.change, Change::Clear { .. })).count();
+        if clears > MAX_CLEARS {
+            return Err(limit("the number of prefixes to clear in a batch", clears, MAX_CLEARS));
         }
         let read_bytes =
             self.checks.iter().filter(|check| !carried(check)).map(|check| self.own_key(&check.name).len());

@@ -44,10 +44,20 @@ pub(crate) async fn configure<S: ComponentStorage>(
     let condition = name.map(|_| Condition::Present);
     let registered = name.map_or(DEFAULT_SETTINGS, CollectionName::as_str);
     match storage.commit(settings_batch(registered, settings, condition)).await {
-        Ok(_) => Ok(()),
-        Err(StorageError::NotFound { .. }) => Err(missing(registered)),
-        Err(error) => Err(error),
+        Ok(_) => {}
+        Err(StorageError::NotFound { .. }) => return Err(missing(registered)),
+        Err(error) => return Err(error),
     }
+    // What was kept under other settings, and never will be again.
+    while !settings.retention.keeps_history() {
+        let forget = Change::Clear { limit: MAX_CLEAR_RECORDS, whole: false, records: false, history: true };
+        let place = name.map_or(Place::Default, |name| Place::Named(name.clone()));
+        let committed = storage.commit(Batch::new().in_place(place).change("", forget)).await?;
+        if !committed.outcomes.iter().any(|outcome| outcome.cleared.is_some_and(|cleared| cleared.more)) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn info<S: ComponentStorage>(
@@ -117,7 +127,7 @@ async fn delete_one<S: ComponentStorage>(
     name: &CollectionName,
     with_records: bool,
 ) -> Result<(), StorageError> {
-    let clear = |whole| Change::Clear { limit: MAX_CLEAR_RECORDS, whole, history: true };
+    let clear = |whole| Change::Clear { limit: MAX_CLEAR_RECORDS, whole, records: true, history: true };
     let nothing_in = |range: KeyRange| RangeCheck {
         place: 0,
         request: ScanRequest { range, ..ScanRequest::default() },

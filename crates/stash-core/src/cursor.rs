@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::error::StorageError;
+use crate::limits::{MAX_COLLECTION_NAME_BYTES, MAX_ID_PART_BYTES, MAX_KEY_BYTES};
 use crate::scan::ScanRequest;
 
 /// What the cursors of a store are sealed with. It keeps an honest mistake, or a guess, from being taken for a cursor;
@@ -24,6 +25,12 @@ impl std::fmt::Debug for CursorKey {
 /// The first byte of a cursor, for a later shape.
 const SHAPE: u8 = 1;
 const SEAL_BYTES: usize = 16;
+
+/// Bytes in front of a component's key in its full name: the parts of the id, the collection's name, what is between them.
+const MAX_PREFIX_BYTES: usize = 3 * (MAX_ID_PART_BYTES + 1) + 1 + MAX_COLLECTION_NAME_BYTES;
+
+/// The length of the longest text that [`CursorKey::seal`] makes; layers below the namespaces seal full names.
+const MAX_CURSOR_BYTES: usize = ((1 + SEAL_BYTES + MAX_PREFIX_BYTES + MAX_KEY_BYTES) * 4).div_ceil(3);
 
 impl CursorKey {
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -61,6 +68,10 @@ impl CursorKey {
         let wrong = || StorageError::InvalidArgument {
             reason: "the cursor is not one that this list has given; begin the list again without one".to_owned(),
         };
+        // Before it is decoded: what was never a cursor may be as long as a guest's memory.
+        if cursor.len() > MAX_CURSOR_BYTES {
+            return Err(wrong());
+        }
         let sealed = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
         let (&shape, rest) = sealed.split_first().ok_or_else(wrong)?;
         let (mark, last) = rest.split_first_chunk::<SEAL_BYTES>().ok_or_else(wrong)?;
@@ -83,7 +94,6 @@ impl CursorKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::MAX_KEY_BYTES;
     use proptest::prelude::*;
 
     proptest! {
@@ -119,5 +129,11 @@ mod tests {
         let key = CursorKey::random();
         let last = "k".repeat(MAX_KEY_BYTES);
         assert_eq!(key.open(&ScanRequest::default(), &key.seal(&ScanRequest::default(), &last)).unwrap(), last);
+        let full = "n".repeat(MAX_PREFIX_BYTES + MAX_KEY_BYTES);
+        let cursor = key.seal(&ScanRequest::default(), &full);
+        assert_eq!(cursor.len(), MAX_CURSOR_BYTES);
+        assert_eq!(key.open(&ScanRequest::default(), &cursor).unwrap(), full);
+        let longer = key.seal(&ScanRequest::default(), &[&full, "n"].concat());
+        assert!(key.open(&ScanRequest::default(), &longer).is_err(), "no list ends at such a key");
     }
 }

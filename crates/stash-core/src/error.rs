@@ -205,5 +205,5 @@ fn conflict(expected: Option<Version>, current: Option<Version>) -> String {
 }
 
 fn of_key(key: Option<&str>) -> String {
-    key.map_or_else(|| " of a range that it read".to_owned(), |key| format!(" of '{key}'"))
+    key.map_or_else(|| " or an expiry, in what it has read".to_owned(), |key| format!(" of '{key}'"))
 }

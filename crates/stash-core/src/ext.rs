@@ -156,8 +156,16 @@ pub trait StorageExt: ComponentStorage + Clone {
     ) -> impl Future<Output = Result<Option<Record>, StorageError>> + Send {
         let request = VersionsRequest { key: key.to_owned(), at_most: Some(version), limit: 1 };
         async move {
+            let snapshot = self.snapshot().await?;
+            if snapshot.version().await? <= version {
+                return Ok(snapshot.read(&[key]).await?.into_iter().next().flatten());
+            }
             let found = self.versions(&request).await?;
             match found.versions.into_iter().next() {
+                // Others came after it, and before the version that was asked for.
+                Some(found) if found.ended.is_some_and(|ended| ended <= version) => {
+                    Err(StorageError::VersionForgotten { key: request.key, version })
+                }
                 Some(found) => Ok(found.record),
                 None if found.forgotten => Err(StorageError::VersionForgotten { key: request.key, version }),
                 None => Ok(None),

@@ -32,4 +32,7 @@ pub struct KeyVersion {
     pub version: Version,
     /// The record; `None` where the commit deleted it, or where it has expired since.
     pub record: Option<Record>,
+    /// The commit that replaced it; `None` of the present record, and of a deletion. Where the next version that is kept
+    /// is a later one than this, those between are no longer kept.
+    pub ended: Option<Version>,
 }

@@ -47,6 +47,16 @@ impl Leases {
         self.shared.open.lock().iter().filter(|lease| lease.upgrade().is_some_and(|lease| lease.is_alive())).count()
     }
 
+    /// Whether both are the same.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether anything but this handle could have a transaction open, now or later: another clone, or a transaction.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.shared) > 1
+    }
+
     /// Lets go of the states that transactions have held for too long: to be called every now and then, for those that
     /// never ask again. Says whether any transaction is open.
     pub fn end_old(&self) -> bool {
@@ -103,15 +113,31 @@ impl Lease {
         snapshot.ok_or_else(|| StorageError::transaction_too_old(self.shared.max_age))
     }
 
-    /// Counts what the transaction holds in memory.
+    /// Counts what the transaction holds in memory; counts nothing where that would be too much.
     pub(crate) fn hold(&self, bytes: usize) -> Result<(), StorageError> {
-        let before = self.shared.held_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let all = &self.shared.held_bytes;
+        let more = |held: usize| Some(held.saturating_add(bytes)).filter(|held| *held <= MAX_HELD_BYTES);
+        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|held| {
+            limit("the size of the open transactions in bytes", held.saturating_add(bytes), MAX_HELD_BYTES)
+        })?;
         self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let held = before.saturating_add(bytes);
-        if held > MAX_HELD_BYTES {
-            return Err(limit("the size of the open transactions in bytes", held, MAX_HELD_BYTES));
-        }
         Ok(())
+    }
+
+    /// Counts `bytes` in the place of `old`, which were counted before.
+    pub(crate) fn exchange(&self, old: usize, bytes: usize) -> Result<(), StorageError> {
+        if let Some(less) = old.checked_sub(bytes) {
+            self.held_bytes.fetch_sub(less, Ordering::Relaxed);
+            self.shared.held_bytes.fetch_sub(less, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.hold(bytes - old)
+    }
+
+    /// What the transaction is counted with.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held_bytes.load(Ordering::Relaxed)
     }
 
     fn is_alive(&self) -> bool {

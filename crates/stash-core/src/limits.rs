@@ -69,6 +69,9 @@ pub const MAX_HISTORY_VERSIONS: u32 = 10_000;
 /// Records that one commit of `clear` removes: what fits a batch.
 pub const MAX_CLEAR_RECORDS: usize = MAX_BATCH_ITEMS;
 
+/// Prefixes that one batch clears: each may remove as much as a batch does.
+pub const MAX_CLEARS: usize = 4;
+
 /// Transactions that one component may have open. Each holds a snapshot, which keeps the engine from reusing space.
 pub const MAX_OPEN_TRANSACTIONS: usize = 64;
 

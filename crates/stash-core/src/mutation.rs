@@ -6,8 +6,8 @@ use bytes::BytesMut;
 use crate::batch::limit;
 use crate::clock::Timestamp;
 use crate::error::StorageError;
-use crate::limits::MAX_VALUE_BYTES;
-use crate::metadata::{Expiry, Metadata, MetadataChange, SetOptions, check_texts};
+use crate::limits::{MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_CONTENT_TYPE_BYTES, MAX_VALUE_BYTES};
+use crate::metadata::{Expiry, Metadata, MetadataChange, SetOptions, attribute_bytes, check_texts};
 use crate::record::{Record, Version};
 use crate::value::StorageValue;
 
@@ -42,7 +42,9 @@ pub enum Change {
         limit: usize,
         /// Remove all or nothing: fail with [`LimitExceeded`](StorageError::LimitExceeded) where there are more.
         whole: bool,
-        /// Remove what is kept of earlier versions too.
+        /// Remove the records; off to remove nothing but what `history` says.
+        records: bool,
+        /// Remove what is kept of earlier versions, of the whole collection.
         history: bool,
     },
 }
@@ -67,6 +69,7 @@ impl Change {
                 value.len().saturating_add(texts)
             }
             Self::Append(value) => value.len(),
+            Self::Metadata(change) => change.bytes(),
             _ => 0,
         }
     }
@@ -91,7 +94,20 @@ impl Change {
                     check_texts(content_type.as_deref(), attributes)
                 }
                 // What it is merged with counts too: seen when it is applied.
-                MetadataChange::Merge { .. } => Ok(()),
+                MetadataChange::Merge { attributes, .. } => {
+                    // As many to remove as to set.
+                    if attributes.len() > 2 * MAX_ATTRIBUTES {
+                        return Err(limit("the number of attributes", attributes.len(), 2 * MAX_ATTRIBUTES));
+                    }
+                    if change.bytes() > 2 * MAX_ATTRIBUTE_BYTES + MAX_CONTENT_TYPE_BYTES {
+                        return Err(limit(
+                            "the size of the attributes in bytes",
+                            change.bytes(),
+                            2 * MAX_ATTRIBUTE_BYTES,
+                        ));
+                    }
+                    Ok(())
+                }
             },
             _ => Ok(()),
         }
@@ -108,7 +124,8 @@ impl Change {
     ) -> Result<Applied, StorageError> {
         let old = || before.map(|record| record.metadata.clone()).unwrap_or_default();
         let dated = |metadata: Metadata| Metadata {
-            created: before.and_then(|record| record.metadata.created).or(Some(now)),
+            // Of a record from before there were times it is not known.
+            created: before.map_or(Some(now), |record| record.metadata.created),
             updated: Some(now),
             ..metadata
         };
@@ -165,6 +182,19 @@ impl Change {
 }
 
 impl MetadataChange {
+    /// Bytes of the texts that it carries.
+    fn bytes(&self) -> usize {
+        let (content_type, attributes) = match self {
+            Self::Replace { content_type, attributes } => (content_type, attribute_bytes(attributes)),
+            Self::Merge { content_type, attributes } => {
+                let bytes =
+                    |(name, value): (&String, &Option<String>)| name.len() + value.as_ref().map_or(0, String::len);
+                (content_type, attributes.iter().map(bytes).sum())
+            }
+        };
+        content_type.as_ref().map_or(0, String::len).saturating_add(attributes)
+    }
+
     fn apply(&self, before: &Metadata) -> (Option<String>, crate::metadata::Attributes) {
         match self {
             Self::Replace { content_type, attributes } => (content_type.clone(), attributes.clone()),

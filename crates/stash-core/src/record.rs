@@ -60,6 +60,8 @@ mod flag {
 const FIXED_BYTES: usize = 1 + 1 + 8;
 /// A moment: milliseconds in 48 bits.
 const TIME_BYTES: usize = 6;
+/// Stands for a time of creation that is not known.
+const UNKNOWN: Timestamp = Timestamp(0);
 /// With so many first bytes of a stored record its version and times are known.
 pub(crate) const HEAD_BYTES: usize = FIXED_BYTES + 3 * TIME_BYTES;
 /// The envelope of a record that was set once, and does not expire.
@@ -74,7 +76,12 @@ const TEXTS_OVERHEAD: usize = 1 + 2;
 /// The bytes to store for a record.
 pub(crate) fn encode(record: &Record) -> Bytes {
     let metadata = &record.metadata;
-    let created = metadata.created.filter(|created| Some(*created) != metadata.updated);
+    let created = match (metadata.created, metadata.updated) {
+        (created, updated) if created == updated => None,
+        // Not known: of a record from before there were times that was changed since.
+        (None, Some(_)) => Some(UNKNOWN),
+        (created, _) => created,
+    };
     let text_bytes = metadata.text_bytes();
     let mut flags = 0;
     for (part, bit) in [
@@ -161,7 +168,7 @@ impl Head {
             Ok(Some(Timestamp(millis)))
         };
         let updated = time(flag::UPDATED)?;
-        let created = time(flag::CREATED)?.or(updated);
+        let created = time(flag::CREATED)?.or(updated).filter(|created| *created != UNKNOWN);
         let expires = time(flag::EXPIRES)?;
         let replaced = flags & flag::REPLACED != 0;
         Ok(Self {
@@ -238,13 +245,13 @@ mod tests {
     }
 
     fn any_record() -> impl Strategy<Value = Record> {
-        let time = || proptest::option::of((0..=Timestamp::MAX.0).prop_map(Timestamp));
+        let time = || proptest::option::of((1..=Timestamp::MAX.0).prop_map(Timestamp));
         let texts =
             (proptest::option::of("[a-z/]{1,30}"), proptest::collection::btree_map("\\PC{1,5}", "\\PC{0,9}", 0..4));
         (any::<u64>(), any::<Vec<u8>>(), time(), time(), time(), texts, any::<bool>()).prop_map(
             |(version, value, created, updated, expires, (content_type, attributes), replaced)| {
-                // What was never changed has no other time of creation.
-                let created = updated.and(created.or(updated));
+                // What has no time of change has none of creation.
+                let created = updated.and(created);
                 let metadata = Metadata { created, updated, expires, replaced, ..Metadata::default() };
                 Record {
                     version: Version(version),

@@ -44,7 +44,9 @@ macro_rules! number_keys {
             }
 
             fn from_key(text: &str) -> Option<Self> {
-                (text.len() == $digits).then(|| text.parse().ok()).flatten()
+                // Digits alone: a sign would parse too, and sorts elsewhere.
+                let digits = text.len() == $digits && text.bytes().all(|byte| byte.is_ascii_digit());
+                digits.then(|| text.parse().ok()).flatten()
             }
         }
     )*};
@@ -229,6 +231,20 @@ where
                 Some(resume) if page.entries.is_empty() => request.after = Some(resume.into()),
                 _ => return page.entries.iter().map(typed).collect(),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_digits_alone() {
+        assert_eq!(u8::from_key("012"), Some(12));
+        assert_eq!(u64::from_key(&u64::MAX.to_key()), Some(u64::MAX));
+        for text in ["+12", "-12", " 12", "12 ", "12", "0012", "256", "0x1", ""] {
+            assert_eq!(u8::from_key(text), None, "{text:?}");
         }
     }
 }

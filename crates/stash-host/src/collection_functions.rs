@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use stash_core::{
     Batch, Cleared, CollectionInfo, CollectionName, CollectionSettings, ComponentStorage, Expiry, Retention, ScanEntry,
-    StorageExt, Version, VersionsRequest,
+    StorageError, StorageExt, Version, VersionsRequest,
 };
 use wasmtime::component::Resource;
 
 use crate::bindings::stash::storage::{collections, types};
 use crate::component_store::ComponentStore;
 use crate::convert;
-use crate::failure::Failure;
+use crate::failure::{Failure, push};
 use crate::view::StorageCtxView;
 
 /// A collection that a guest has open.
@@ -31,7 +31,21 @@ impl StorageCtxView<'_> {
 
     fn hand_out(&mut self, name: Option<CollectionName>) -> Result<Handle, Failure> {
         let store = self.ctx.store().in_collection(name.as_ref())?;
-        Ok(self.table.push(OpenCollection { name, store })?)
+        push(self.table, OpenCollection { name, store })
+    }
+}
+
+impl StorageCtxView<'_> {
+    /// The handle of a collection that was to be made: it comes first, because an error must leave nothing made, and there
+    /// may be no room for it.
+    fn if_made(&mut self, handle: Handle, made: Result<(), StorageError>) -> Result<Handle, Failure> {
+        match made {
+            Ok(()) => Ok(handle),
+            Err(error) => {
+                self.table.delete(handle)?;
+                Err(error.into())
+            }
+        }
     }
 }
 
@@ -219,8 +233,10 @@ pub(crate) fn listed(entry: ScanEntry) -> types::Entry {
 impl collections::Host for StorageCtxView<'_> {
     async fn create(&mut self, name: String, settings: collections::Settings) -> Result<Handle, Failure> {
         let name: CollectionName = name.parse()?;
-        self.ctx.store().create_collection(&name, &from_guest(settings)?).await?;
-        self.hand_out(Some(name))
+        let settings = from_guest(settings)?;
+        let handle = self.hand_out(Some(name.clone()))?;
+        let made = self.ctx.store().create_collection(&name, &settings).await;
+        self.if_made(handle, made.map(drop))
     }
 
     async fn open(&mut self, name: String) -> Result<Handle, Failure> {
@@ -231,10 +247,11 @@ impl collections::Host for StorageCtxView<'_> {
 
     async fn open_or_create(&mut self, name: String, settings: collections::Settings) -> Result<Handle, Failure> {
         let name = CollectionName::parse(&name)?;
-        if let Some(name) = &name {
-            self.ctx.store().open_or_create_collection(name, &from_guest(settings)?).await?;
-        }
-        self.hand_out(name)
+        let Some(name) = name else { return self.hand_out(None) };
+        let settings = from_guest(settings)?;
+        let handle = self.hand_out(Some(name.clone()))?;
+        let made = self.ctx.store().open_or_create_collection(&name, &settings).await;
+        self.if_made(handle, made.map(drop))
     }
 
     async fn info(&mut self, name: String) -> Result<collections::CollectionInfo, Failure> {
@@ -278,5 +295,43 @@ fn to_guest(info: CollectionInfo) -> collections::CollectionInfo {
             attributes: convert::guest_attributes(&attributes),
             retention: collections::Retention { versions: retention.versions, age: retention.age.map(millis) },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::stash::storage::collections::Host;
+    use crate::{Stash, StashConfig, StorageCtx};
+    use stash_core::MemoryBackend;
+    use wasmtime::component::ResourceTable;
+
+    fn plain() -> collections::Settings {
+        let retention = collections::Retention { versions: None, age: None };
+        collections::Settings { attributes: Vec::new(), retention }
+    }
+
+    #[tokio::test]
+    async fn without_room_for_a_handle_nothing_is_made() {
+        let stash = Stash::over(MemoryBackend::in_memory(), StashConfig::default());
+        let mut ctx = StorageCtx::new(stash.component(&"app/a/1".parse().unwrap()));
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(1);
+        let mut view = StorageCtxView { ctx: &mut ctx, table: &mut table };
+        let held = view.create("first".to_owned(), plain()).await.unwrap();
+        let full = StorageError::LimitExceeded { what: "the number of open handles", actual: 2, limit: 1 };
+        for error in [
+            view.create("second".to_owned(), plain()).await.unwrap_err(),
+            view.open_or_create("second".to_owned(), plain()).await.unwrap_err(),
+            view.open("first".to_owned()).await.unwrap_err(),
+        ] {
+            assert!(matches!(&error, Failure::Storage(error) if *error == full), "{error:?}");
+        }
+        assert_eq!(view.ctx.store().collections(None).await.unwrap().len(), 1);
+        // What cannot be made has no handle either.
+        view.table.delete(held).unwrap();
+        let error = view.create("first".to_owned(), plain()).await.unwrap_err();
+        assert!(matches!(error, Failure::Storage(StorageError::CollectionExists { .. })), "{error:?}");
+        assert!(view.table.is_empty());
     }
 }

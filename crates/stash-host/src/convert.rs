@@ -1,5 +1,6 @@
 //! Between the types that guests see and those of the contract. It must refuse what has no meaning, and decide nothing.
 
+use stash_core::limits::MAX_ATTRIBUTES;
 use stash_core::{
     Attributes, Change, Condition, Expiry, KeyRange, Metadata, MetadataChange, Record, ScanRequest, SetOptions,
     StorageError, Timestamp, Version,
@@ -26,6 +27,7 @@ pub(crate) fn expiry(expiry: types::Expiry) -> Expiry {
 
 /// Of two attributes with one name neither can be what was meant.
 pub(crate) fn attributes(list: Vec<(String, String)>) -> Result<Attributes, StorageError> {
+    few(list.len())?;
     let mut attributes = Attributes::new();
     for (name, value) in list {
         if attributes.contains_key(&name) {
@@ -34,6 +36,16 @@ pub(crate) fn attributes(list: Vec<(String, String)>) -> Result<Attributes, Stor
         attributes.insert(name, value);
     }
     Ok(attributes)
+}
+
+/// Refuses what can only be refused later, before anything is made of it.
+fn few(attributes: usize) -> Result<(), StorageError> {
+    if attributes > 2 * MAX_ATTRIBUTES {
+        let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let (actual, limit) = (number(attributes), number(MAX_ATTRIBUTES));
+        return Err(StorageError::LimitExceeded { what: "the number of attributes", actual, limit });
+    }
+    Ok(())
 }
 
 fn twice(name: &str) -> StorageError {
@@ -55,6 +67,7 @@ pub(crate) fn metadata_change(change: types::MetadataChange) -> Result<MetadataC
             MetadataChange::Replace { content_type: new.content_type, attributes: attributes(new.attributes)? }
         }
         types::MetadataChange::Merge(merged) => {
+            few(merged.attributes.len())?;
             let mut attributes = std::collections::BTreeMap::new();
             for (name, value) in merged.attributes {
                 if attributes.contains_key(&name) {

@@ -2,7 +2,7 @@
 //! the log.
 
 use stash_core::{StorageError, Version};
-use wasmtime::component::ResourceTableError;
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use crate::bindings::stash::storage::types;
 
@@ -23,12 +23,19 @@ impl From<StorageError> for Failure {
 
 impl From<ResourceTableError> for Failure {
     fn from(error: ResourceTableError) -> Self {
-        match error {
-            ResourceTableError::Full => Self::Storage(StorageError::Unsupported {
-                reason: "so many handles at once; drop some that are open".to_owned(),
-            }),
-            error => Self::Trap(error.into()),
+        Self::Trap(error.into())
+    }
+}
+
+/// A handle for the guest.
+pub(crate) fn push<T: Send + 'static>(table: &mut ResourceTable, entry: T) -> Result<Resource<T>, Failure> {
+    match table.push(entry) {
+        Err(ResourceTableError::Full) => {
+            let limit = u64::try_from(table.max_capacity()).unwrap_or(u64::MAX);
+            let (what, actual) = ("the number of open handles", limit.saturating_add(1));
+            Err(Failure::Storage(StorageError::LimitExceeded { what, actual, limit }))
         }
+        pushed => Ok(pushed?),
     }
 }
 

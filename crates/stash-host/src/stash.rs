@@ -11,7 +11,7 @@ use stash_core::engine::{EngineInfo, EngineStatus};
 use stash_core::limits::DEFAULT_TRANSACTION_AGE;
 use stash_core::{
     BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, DynStorage, Engine, EngineBackend, Guarded,
-    Leases, MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits, SystemClock,
+    Leases, MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits,
 };
 use stash_fjall::FjallOptions;
 use stash_redb::RedbOptions;
@@ -32,7 +32,7 @@ pub struct StashConfig {
     /// How long a guest's transaction may be open.
     pub transaction_age: Duration,
     /// How long the store rests before it looks again for what has expired and can be removed. It is invisible from the
-    /// moment at which it expires, whatever this is.
+    /// moment at which it expires, whatever this is. At least 10 ms.
     pub sweep_interval: Duration,
     /// How a redb file is opened.
     pub redb: RedbOptions,
@@ -109,7 +109,7 @@ impl Stash {
     pub fn over<E: Engine>(backend: EngineBackend<E>, config: StashConfig) -> Self {
         let budget = Arc::new(CacheBudget::new(config.cache_budget_bytes));
         let chains = Mutex::new(Chains { by_id: HashMap::new(), sweep_at: IDLE_CHAINS });
-        let background = Background::start(backend.clone(), config.sweep_interval);
+        let background = Background::start(backend.clone(), config.sweep_interval, config.transaction_age);
         Self { inner: Arc::new(Inner { backend: Box::new(backend), config, budget, chains, background }) }
     }
 
@@ -180,8 +180,10 @@ impl<E: Engine> HostBackend for EngineBackend<E> {
 
     fn chain(&self, id: &ComponentId, stash: &Inner) -> ComponentStore {
         let Inner { config, budget, background, .. } = stash;
-        let clock = Arc::new(SystemClock);
-        let cached = CachedStorage::with(self.clone(), config.cache.clone(), clock.clone(), Some(Arc::clone(budget)));
+        // By one clock: a record that the backend has dated must not look expired to the cache.
+        let clock = self.clock();
+        let cached =
+            CachedStorage::with(self.clone(), config.cache.clone(), Arc::clone(&clock), Some(Arc::clone(budget)));
         let cache = cached.cache_handle();
         let namespaced: NamespacedStorage<CachedStorage<Self>> = NamespacedStorage::new(id, cached);
         let chain: Arc<dyn DynStorage> = Arc::new(Guarded::new(namespaced, config.limits));

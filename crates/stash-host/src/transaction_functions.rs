@@ -9,7 +9,7 @@ use crate::bindings::stash::storage::{transactions, types};
 use crate::collection_functions::{OpenCollection, listed};
 use crate::component_store::ComponentStore;
 use crate::convert;
-use crate::failure::Failure;
+use crate::failure::{Failure, push};
 use crate::view::StorageCtxView;
 
 /// A transaction that a guest has begun; nothing where it is over.
@@ -138,6 +138,6 @@ impl transactions::Host for StorageCtxView<'_> {
             transactions::Isolation::ReadCommitted => Isolation::ReadCommitted,
         };
         let transaction = self.ctx.store().begin(isolation).await?;
-        Ok(self.table.push(OpenTransaction(Some(transaction)))?)
+        push(self.table, OpenTransaction(Some(transaction)))
     }
 }

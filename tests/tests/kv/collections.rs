@@ -140,7 +140,7 @@ fn settings_change_where_they_are_named() {
 fn history_is_listed_and_read() {
     let place = Place::new();
     // Making it is the component's first version.
-    collections(&place, ["create", "c", "--keep-versions", "3"]).success();
+    collections(&place, ["create", "c", "--keep-versions", "2"]).success();
     for value in ["one", "two"] {
         in_collection(&place, "c", &["set", "k", value]).success();
     }

@@ -20,6 +20,10 @@ pub(super) struct Transaction {
     /// What was read first of each key.
     reads: BTreeMap<(usize, String), Option<Version>>,
     lists: Vec<Listed>,
+    /// What changes were worked out from: a snapshot's checks hold it as it was then.
+    changed: BTreeMap<(usize, String), Option<Version>>,
+    /// When the first of what was read expires.
+    fresh_until: Option<Timestamp>,
     pub(super) writes: Changes,
     /// Whether it cannot be said how far its lists have looked.
     pub(super) uncertain: bool,
@@ -34,6 +38,8 @@ impl Transaction {
             snapshot,
             reads: BTreeMap::new(),
             lists: Vec::new(),
+            changed: BTreeMap::new(),
+            fresh_until: None,
             writes: Vec::new(),
             uncertain: false,
             own: BTreeMap::new(),
@@ -68,7 +74,17 @@ impl Transaction {
         let found = self.base(present, now).places[place].get(key).cloned();
         let version = found.as_ref().map(|record| record.version);
         self.reads.entry((place, key.to_owned())).or_insert(version);
+        self.note_expiry(found.as_ref().and_then(|record| record.expires));
         Ok(found)
+    }
+
+    fn note_expiry(&mut self, expires: Option<Timestamp>) {
+        self.fresh_until = [self.fresh_until, expires].into_iter().flatten().min();
+    }
+
+    /// Whether something that it has read has expired: one that has only read may have seen what never was.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        self.isolation != Isolation::ReadCommitted && self.fresh_until.is_some_and(|until| until <= now)
     }
 
     /// The keys that a list of so many gives, and whether it goes on.
@@ -91,6 +107,9 @@ impl Transaction {
         let ended = all.len() <= request.limit;
         all.truncate(request.limit);
         let until = (!ended).then(|| all.last().expect("a limit is not 0").0.clone());
+        for (key, _) in &all {
+            self.note_expiry(base.places[place].get(key).and_then(|record| record.expires));
+        }
         let mut keys: Vec<String> = all.iter().map(|(key, _)| key.clone()).collect();
         for ((_, key), _) in self.own.iter().filter(|((at, key), _)| *at == place && request.range.contains(key)) {
             let there = self.own(place, key, now).1.is_some();
@@ -129,7 +148,11 @@ impl Transaction {
             Change::Delete => false,
             _ => true,
         };
+        let first = looks && !self.own.contains_key(&(place, key.to_owned()));
         let before = if looks { self.read(present, place, key, now)? } else { None };
+        if first {
+            self.changed.insert((place, key.to_owned()), before.as_ref().map(|record| record.version));
+        }
         let (record, told) = changed(&change, key, before.as_ref(), now, Version(0), max_value)?;
         self.own.insert((place, key.to_owned()), record);
         self.writes.push((place, key.to_owned(), change));
@@ -144,8 +167,10 @@ impl Transaction {
             Isolation::ReadCommitted => false,
             Isolation::Snapshot => {
                 let snapshot = self.base(present, now);
-                let moved =
-                    |(place, key): &(usize, String)| version(&snapshot, *place, key) != version(present, *place, key);
+                let moved = |at: &(usize, String)| {
+                    let then = self.changed.get(at).copied().unwrap_or_else(|| version(&snapshot, at.0, &at.1));
+                    then != version(present, at.0, &at.1)
+                };
                 self.own.keys().any(moved)
             }
             Isolation::Serializable => {

@@ -143,6 +143,8 @@ pub fn try_run_world<F: WorldFixture>(name: &str, worlds: F) -> Report {
         transactions::a_snapshot_stays_as_it_was,
         transactions::a_transaction_spans_collections,
         transactions::a_transaction_that_is_too_old_ends,
+        transactions::own_writes_are_listed_as_if_they_were_committed,
+        transactions::a_set_does_not_tell_when_its_record_was_made,
         serializable::no_update_is_lost,
         serializable::write_skew_takes_less_than_serializable,
         serializable::what_was_listed_must_stay_so,
@@ -150,6 +152,8 @@ pub fn try_run_world<F: WorldFixture>(name: &str, worlds: F) -> Report {
         serializable::reading_alone_never_conflicts,
         serializable::money_is_moved_and_never_made,
         serializable::a_transaction_is_run_until_it_commits,
+        serializable::what_never_was_is_not_committed,
+        serializable::a_number_is_stored_as_it_was_told,
     ];
     run_cases(format!("storage, {name}"), &Arc::new(worlds), cases)
 }
@@ -167,6 +171,8 @@ fn slow_cases<F: WorldFixture>() -> Vec<Case<F>> {
         collections::collections_have_a_limit,
         history::long_histories_stay_within_their_number,
         transactions::transactions_have_limits,
+        transactions::large_records_are_removed_by_a_transaction,
+        transactions::what_a_transaction_was_refused_is_free,
     ]
 }
 

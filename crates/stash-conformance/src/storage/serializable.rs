@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use stash_core::{
     Batch, Committed, ComponentStorage, Isolation, KeyRange, ScanRequest, StorageError, StorageExt, Transaction,
@@ -9,10 +10,11 @@ use stash_core::{
 };
 use tokio::task::JoinSet;
 
+use super::expiry::for_seconds;
 use super::transactions::transactional;
-use super::{Chain, counted, one, open, sets, text};
+use super::{Chain, can, counted, driven, one, open, sets, text};
 use crate::report::Skip;
-use crate::world::WorldFixture;
+use crate::world::{World, WorldFixture};
 
 use Isolation::{ReadCommitted, Serializable, Snapshot};
 
@@ -319,4 +321,79 @@ async fn apart<Fut: Future<Output = ()>>(run: impl FnOnce() -> Fut + Send + 'sta
     if let Err(error) = outcome {
         std::panic::resume_unwind(error.into_panic());
     }
+}
+
+pub(super) async fn what_never_was_is_not_committed<F: WorldFixture>(worlds: Arc<F>) -> Result<(), Skip> {
+    let (world, chain) = transactional(&worlds).await?;
+    driven(&world)?;
+    can(&chain, "expiry", |capabilities| capabilities.expiry)?;
+    let second = Duration::from_secs(1);
+    for isolation in [Serializable, Snapshot, ReadCommitted] {
+        for lists in [false, true] {
+            // Both expire at once: nobody may have seen one of them alone.
+            chain
+                .commit(Batch::new().set_with("a", "v", for_seconds(2)).set_with("b", "v", for_seconds(2)))
+                .await
+                .unwrap();
+            let mut transaction = chain.begin(isolation).await.unwrap();
+            let mut patient = chain.begin(isolation).await.unwrap();
+            for transaction in [&mut transaction, &mut patient] {
+                if lists {
+                    assert_eq!(transaction.count(&KeyRange::prefix("a")).await.unwrap(), 1);
+                } else {
+                    assert!(transaction.get("a").await.unwrap().is_some());
+                }
+            }
+            world.advance(second);
+            let early = patient.commit().await;
+            assert!(early.is_ok(), "{isolation:?}: nothing has expired");
+            world.advance(second);
+            assert_eq!(transaction.get("b").await.unwrap(), None);
+            let outcome = transaction.commit().await;
+            if isolation == ReadCommitted {
+                outcome.unwrap();
+            } else {
+                let expected = StorageError::TransactionConflict { key: None, current: None };
+                assert_eq!(outcome.unwrap_err(), expected, "{isolation:?}, lists: {lists}");
+            }
+            // One that finds both gone has seen what was.
+            let mut transaction = chain.begin(isolation).await.unwrap();
+            assert_eq!(transaction.read(&["a", "b"]).await.unwrap(), [None, None]);
+            world.advance(second);
+            transaction.commit().await.unwrap();
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_number_is_stored_as_it_was_told<F: WorldFixture>(worlds: Arc<F>) -> Result<(), Skip> {
+    let (world, chain) = transactional(&worlds).await?;
+    driven(&world)?;
+    can(&chain, "expiry", |capabilities| capabilities.expiry)?;
+    let second = Duration::from_secs(1);
+    for isolation in [Serializable, Snapshot] {
+        chain.set_with("n", "5", for_seconds(2), None).await.unwrap();
+        chain.set("other", "v").await.unwrap();
+        let mut transaction = chain.begin(isolation).await.unwrap();
+        let mut early = chain.begin(isolation).await.unwrap();
+        transaction.set("other", "w").await.unwrap();
+        assert_eq!(transaction.increment("n", 1).await.unwrap(), 6);
+        assert_eq!(transaction.increment("n", 0).await.unwrap(), 6);
+        assert_eq!(early.increment("n", 1).await.unwrap(), 6);
+        world.advance(second);
+        early.commit().await.unwrap();
+        assert_eq!(text(&chain, "n").await.as_deref(), Some("6"));
+        assert!(conflicts(&transaction.commit().await), "another has counted");
+        let mut transaction = chain.begin(isolation).await.unwrap();
+        assert_eq!(transaction.increment("n", 1).await.unwrap(), 7);
+        world.advance(second);
+        let expected = StorageError::TransactionConflict { key: Some("n".into()), current: None };
+        assert_eq!(transaction.commit().await.unwrap_err(), expected, "{isolation:?}: it would be 1");
+        assert_eq!(text(&chain, "n").await, None);
+        let mut transaction = chain.begin(isolation).await.unwrap();
+        assert_eq!(transaction.increment("n", 1).await.unwrap(), 1);
+        transaction.commit().await.unwrap();
+        chain.delete("n").await.unwrap();
+    }
+    Ok(())
 }

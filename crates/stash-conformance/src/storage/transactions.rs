@@ -64,7 +64,7 @@ pub(super) async fn a_transaction_reads_its_own_writes<F: WorldFixture>(worlds: 
         let missing = transaction.change("e", Change::Expire(Expiry::Never)).await.unwrap_err();
         assert_eq!(missing, StorageError::NotFound { key: "e".to_owned() });
         assert!(matches!(transaction.increment("b", 1).await.unwrap_err(), StorageError::NotANumber { .. }));
-        let clear = Change::Clear { limit: 1, whole: false, history: false };
+        let clear = Change::Clear { limit: 1, whole: false, records: true, history: false };
         assert!(matches!(transaction.change("a", clear).await.unwrap_err(), StorageError::Unsupported { .. }));
 
         let committed = transaction.commit().await.unwrap();
@@ -301,5 +301,168 @@ pub(super) async fn transactions_have_limits<F: WorldFixture>(worlds: Arc<F>) ->
     assert_eq!(chain.count(&KeyRange::default()).await.unwrap(), 10_001);
     let error = chain.delete_if("k", Condition::Absent).await.unwrap_err();
     assert!(matches!(error, StorageError::AlreadyExists { .. }));
+    Ok(())
+}
+
+pub(super) async fn own_writes_are_listed_as_if_they_were_committed<F: WorldFixture>(
+    worlds: Arc<F>,
+) -> Result<(), Skip> {
+    async fn listed(transaction: &mut Transaction<Chain>, request: &ScanRequest) -> Vec<(String, Vec<u8>)> {
+        let (mut request, mut all) = (request.clone(), Vec::new());
+        loop {
+            let page = transaction.scan(&request).await.unwrap();
+            assert!(page.entries.len() <= request.limit);
+            all.extend(page.entries.iter().map(|entry| (entry.key.to_string(), entry.record.value.to_vec())));
+            assert!(all.len() < 1_000, "it does not end: {request:?}");
+            let Some(resume) = page.resume else { return all };
+            request.after = Some(resume.into());
+        }
+    }
+    let (_world, chain) = transactional(&worlds).await?;
+    let stored = ["a", "ab", "abc", "b", "ba", "bb", "bbb", "c", "ca", "\u{10ffff}"];
+    let (own, gone) = (["", "0", "a+", "ab", "b+", "bc", "c+", "\u{10ffff}+"], ["abc", "bb", "ca", "nothing"]);
+    for isolation in ALL {
+        chain.clear("").await.unwrap();
+        chain.commit(sets(stored, "old")).await.unwrap();
+        let mut transaction = chain.begin(isolation).await.unwrap();
+        for key in own.into_iter().filter(|key| !key.is_empty()) {
+            transaction.set(key, "own").await.unwrap();
+        }
+        for key in gone {
+            transaction.delete(key).await.unwrap();
+        }
+        let mut requests = Vec::new();
+        for (prefix, start, end) in [
+            ("", None, None),
+            ("a", None, None),
+            ("b", Some("b+"), None),
+            ("b", Some("a"), Some("bb")),
+            ("", Some("ab"), Some("c")),
+            ("", Some("c"), Some("ab")),
+            ("c", None, Some("c")),
+            ("\u{10ffff}", None, None),
+        ] {
+            for pattern in [None, Some("*b*"), Some("b?"), Some("*+")] {
+                for after in [None, Some("ab"), Some("b+"), Some("z")] {
+                    let range = KeyRange {
+                        prefix: prefix.into(),
+                        start: start.map(str::to_owned),
+                        end: end.map(str::to_owned),
+                        pattern: pattern.map(|pattern| pattern.parse().unwrap()),
+                    };
+                    let after = after.map(str::to_owned);
+                    for (reverse, limit, max_bytes) in [(false, 1, 1), (true, 1, 100), (false, 3, 5), (true, 100, 9)] {
+                        let range = range.clone();
+                        let values = limit != 3;
+                        requests.push(ScanRequest { range, after: after.clone(), reverse, limit, max_bytes, values });
+                    }
+                }
+            }
+        }
+        let mut within = Vec::new();
+        for request in &requests {
+            within.push(listed(&mut transaction, request).await);
+        }
+        transaction.commit().await.unwrap();
+        let mut committed = chain.begin(isolation).await.unwrap();
+        for (request, within) in requests.iter().zip(within) {
+            assert_eq!(within, listed(&mut committed, request).await, "{isolation:?}: {request:?}");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn a_set_does_not_tell_when_its_record_was_made<F: WorldFixture>(worlds: Arc<F>) -> Result<(), Skip> {
+    let (_world, chain) = transactional(&worlds).await?;
+    for isolation in ALL {
+        chain.commit(sets(["old", "added", "gone"], "1").delete("new")).await.unwrap();
+        let before = records(&chain).await;
+        let mut transaction = chain.begin(isolation).await.unwrap();
+        for key in ["old", "new"] {
+            transaction.set(key, "2").await.unwrap();
+            let shown = transaction.read_one(key).await.unwrap().unwrap();
+            assert_eq!(shown.metadata.created, None, "it has not looked at what there was: {key}");
+            transaction.increment(key, 1).await.unwrap();
+            assert_eq!(transaction.read_one(key).await.unwrap().unwrap().metadata.created, None);
+        }
+        transaction.increment("added", 1).await.unwrap();
+        let made = before["added"].metadata.created;
+        assert_eq!(transaction.read_one("added").await.unwrap().unwrap().metadata.created, made);
+        transaction.set("added", "5").await.unwrap();
+        assert_eq!(transaction.read_one("added").await.unwrap().unwrap().metadata.created, made, "it knows by now");
+        transaction.delete("gone").await.unwrap();
+        transaction.set("gone", "again").await.unwrap();
+        assert!(transaction.read_one("gone").await.unwrap().unwrap().metadata.created.is_some(), "it began anew");
+        transaction.commit().await.unwrap();
+        let after = records(&chain).await;
+        for key in ["old", "added"] {
+            assert_eq!(after[key].metadata.created, before[key].metadata.created, "{key}");
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn large_records_are_removed_by_a_transaction<F: WorldFixture>(worlds: Arc<F>) -> Result<(), Skip> {
+    let (_world, chain) = transactional(&worlds).await?;
+    let value = bytes::Bytes::from(vec![7; 15 * 1024 * 1024]);
+    let longest = "k".repeat(stash_core::limits::MAX_KEY_BYTES);
+    let keys = ["1", "2", "3", "4", longest.as_str()];
+    for isolation in ALL {
+        for key in keys {
+            chain.set(key, value.clone()).await.unwrap();
+        }
+        chain.set("11", "neighbour").await.unwrap();
+        let mut conflicting = chain.begin(isolation).await.unwrap();
+        let mut transaction = chain.begin(isolation).await.unwrap();
+        for key in keys.into_iter().chain(["absent", "1\0"]) {
+            conflicting.delete(key).await.unwrap();
+            transaction.delete(key).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        assert_eq!(chain.list_keys("").await.unwrap(), ["11"], "{isolation:?}");
+        if isolation == Isolation::Snapshot {
+            let error = conflicting.commit().await.unwrap_err();
+            let first = StorageError::TransactionConflict { key: Some("1".into()), current: None };
+            assert_eq!(error, first);
+        }
+    }
+    // Neither is one in the way that was made where there was none, however much the same its neighbours are.
+    let mut transaction = chain.begin(Isolation::Snapshot).await.unwrap();
+    transaction.set("1", "mine").await.unwrap();
+    transaction.set(&longest, "mine").await.unwrap();
+    chain.set(&longest, "another's").await.unwrap();
+    let error = transaction.commit().await.unwrap_err();
+    assert!(matches!(error, StorageError::TransactionConflict { key: Some(key), .. } if key == longest));
+    Ok(())
+}
+
+pub(super) async fn what_a_transaction_was_refused_is_free<F: WorldFixture>(worlds: Arc<F>) -> Result<(), Skip> {
+    let (_world, chain) = transactional(&worlds).await?;
+    // Shared: nothing of this size is allocated more than once.
+    let value = bytes::Bytes::from(vec![7; 15 * 1024 * 1024]);
+    let leases = Leases::new(Arc::new(ManualClock::default()), Duration::from_secs(5));
+    let mut large = Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap();
+    for key in ["1", "2", "3", "4"] {
+        large.set(key, value.clone()).await.unwrap();
+    }
+    let mut other = Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap();
+    for _ in 0..8 {
+        let error = other.set("5", value.clone()).await.unwrap_err();
+        let StorageError::LimitExceeded { what, .. } = error else { panic!("{error:?}") };
+        assert_eq!(what, "the size of the open transactions in bytes");
+        assert_eq!(other.get("5").await.unwrap(), None, "it is as it was");
+    }
+    large.roll_back();
+    for key in ["5", "6"] {
+        other.set(key, value.clone()).await.unwrap();
+    }
+    other.roll_back();
+    // Written again, a record is held once.
+    let mut again = Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap();
+    for _ in 0..4 {
+        again.set("1", value.clone()).await.unwrap();
+    }
+    let mut other = Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap();
+    other.set("2", value.clone()).await.unwrap();
     Ok(())
 }

@@ -42,9 +42,14 @@ fn entry(scope: &str, time: Timestamp, tag: &[u8], rest: &[u8]) -> Bytes {
     key.freeze()
 }
 
-/// What an index entry holds: the bytes that the record counts, so that usage is exact before it is removed.
-pub(super) fn entry_value(used_bytes: usize) -> Bytes {
-    Bytes::copy_from_slice(&u64::try_from(used_bytes).unwrap_or(u64::MAX).to_be_bytes())
+/// What an index entry holds: the bytes that the record, or the earlier version, counts, so that usage is exact before it is removed.
+pub(super) fn entry_value(used_bytes: u64) -> Bytes {
+    Bytes::copy_from_slice(&used_bytes.to_be_bytes())
+}
+
+/// The bytes in an index entry.
+pub(super) fn used_bytes(mut value: &[u8]) -> Result<u64, StorageError> {
+    value.try_get_u64().map_err(|_| corrupt("an entry of the expiry index is damaged".to_owned()))
 }
 
 /// What an index entry is about.
@@ -85,7 +90,7 @@ pub(super) fn scan(scope: &str, now: Timestamp, limit: usize) -> Scan {
     Scan { start: Bound::Included(start), end: Bound::Excluded(end), limit, ..Scan::prefix(b"") }
 }
 
-/// Records that have expired and are still stored.
+/// What has expired and is still stored.
 #[derive(Debug, Default)]
 pub(super) struct Expired {
     pub(super) used_bytes: u64,
@@ -102,12 +107,8 @@ pub(super) async fn expired<E: Engine>(
     loop {
         let found = source.scan(&scan).await?;
         for (key, value) in &found.entries {
-            if let Due::Record(_) = decode(scope, key)? {
-                let used = value.clone().try_get_u64();
-                expired.used_bytes +=
-                    used.map_err(|_| corrupt("an entry of the expiry index is damaged".to_owned()))?;
-                expired.key_count += 1;
-            }
+            expired.used_bytes = expired.used_bytes.saturating_add(used_bytes(value)?);
+            expired.key_count += u64::from(matches!(decode(scope, key)?, Due::Record(_)));
         }
         match found.entries.last() {
             Some((key, _)) if found.more => go_on(&mut scan, key.clone()),

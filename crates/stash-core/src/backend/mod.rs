@@ -6,11 +6,13 @@ mod due;
 mod page;
 mod past;
 mod sweep;
+mod versions;
 
 use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::batch::{Batch, Committed, limit};
 use crate::capabilities::Capabilities;
@@ -41,6 +43,8 @@ struct Shared<E> {
     engine: E,
     clock: Arc<dyn Clock>,
     cursors: CursorKey,
+    /// Where the sweeper goes on.
+    sweep_at: Mutex<Option<Bytes>>,
 }
 
 impl<E> Clone for EngineBackend<E> {
@@ -69,7 +73,8 @@ pub struct NamespaceUsage {
 impl<E: Engine> EngineBackend<E> {
     /// The storage over an engine that was checked already or that is always new.
     pub(crate) fn over(engine: E, clock: Arc<dyn Clock>, cursors: CursorKey) -> Self {
-        Self { shared: Arc::new(Shared { engine, clock, cursors }) }
+        let sweep_at = Mutex::default();
+        Self { shared: Arc::new(Shared { engine, clock, cursors, sweep_at }) }
     }
 
     /// The storage over an engine, with the system's clock.
@@ -93,6 +98,11 @@ impl<E: Engine> EngineBackend<E> {
     /// The engine below.
     pub fn engine(&self) -> &E {
         &self.shared.engine
+    }
+
+    /// The clock by which records are dated and expire: caches above need the same.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
     }
 
     /// What the engine is and does.
@@ -232,7 +242,7 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
         check_full_key(&request.key)?;
         let now = self.now();
         let snapshot = self.engine().snapshot().await?;
-        past::versions(&Source::<E>::Snapshot(&snapshot), request, now).await
+        versions::versions(&Source::<E>::Snapshot(&snapshot), request, now).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {

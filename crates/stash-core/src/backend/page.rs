@@ -276,7 +276,12 @@ pub(super) async fn page<E: Engine>(
     scan.max_bytes = max_bytes.min(bytes_between_breaks(request.range.pattern.as_ref()));
     loop {
         let missing = filling.limit.saturating_sub(filling.page.entries.len());
-        scan.limit = if request.range.pattern.is_some() { missing.max(CHUNK.min(missing * 64)) } else { missing };
+        // More than are missing, where some are passed over: one scan for each would take longer.
+        scan.limit = if request.range.pattern.is_some() || filling.passed_over > 0 {
+            missing.max(CHUNK.min(missing.saturating_mul(64)))
+        } else {
+            missing
+        };
         let passed_over = filling.passed_over;
         let taken = filling.scan(source, &scan).await?;
         // The engine stopped at the limit of bytes, and nothing was left out: the page is as large as it may be.

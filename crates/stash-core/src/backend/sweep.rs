@@ -19,12 +19,14 @@ use crate::record::{Head, corrupt};
 const BATCH: usize = 256;
 
 /// What a round of the sweeper did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Records and earlier versions that were removed.
     pub removed: u64,
     /// Whether there is more that is due.
     pub more: bool,
+    /// What was wrong with the data of a component, whose records were left as they are.
+    pub damaged: Option<String>,
 }
 
 impl<E: Engine> EngineBackend<E> {
@@ -38,23 +40,53 @@ impl<E: Engine> EngineBackend<E> {
     pub async fn sweep(&self, max_commits: usize) -> Result<Swept, StorageError> {
         let mut swept = Swept::default();
         let mut commits = 0;
-        let mut next = Scan { limit: 1, value_bytes: 0, ..Scan::prefix(&KeySpace::Expiry.key("")) };
-        while let Some((key, _)) = self.engine().scan(&next).await?.entries.into_iter().next() {
+        // Where the last round has ended, so that one component's records do not keep others' waiting.
+        let begin = self.shared.sweep_at.lock().clone();
+        let first = KeySpace::Expiry.key("");
+        let mut next = Scan { limit: 1, value_bytes: 0, ..Scan::prefix(&first) };
+        let mut rounds = 0;
+        if let Some(begin) = begin {
+            next.start = Bound::Included(begin);
+        } else {
+            rounds = 1;
+        }
+        loop {
+            let Some((key, _)) = self.engine().scan(&next).await?.entries.into_iter().next() else {
+                if rounds > 0 {
+                    *self.shared.sweep_at.lock() = None;
+                    return Ok(swept);
+                }
+                // Once more from the beginning.
+                rounds += 1;
+                next.start = Bound::Included(first.clone());
+                continue;
+            };
             let (scope, time) = due::parts(&key)?;
+            let after = || after_prefix(&KeySpace::Expiry.key(scope)).map_or(Bound::Unbounded, Bound::Included);
             if time > self.shared.clock.wall() {
-                let prefix = KeySpace::Expiry.key(scope);
-                next.start = after_prefix(&prefix).map_or(Bound::Unbounded, Bound::Included);
+                next.start = after();
                 continue;
             }
             if commits == max_commits {
                 swept.more = true;
-                break;
+                *self.shared.sweep_at.lock() = match after() {
+                    Bound::Included(key) => Some(key),
+                    _ => None,
+                };
+                return Ok(swept);
             }
             commits += 1;
             let sweep = Sweep { scope: scope.to_owned(), clock: Arc::clone(&self.shared.clock) };
-            swept.removed += self.engine().update(sweep).await?;
+            match self.engine().update(sweep).await {
+                Ok(removed) => swept.removed += removed,
+                // What cannot be read in one component is no reason to keep what has expired in the others.
+                Err(StorageError::Corrupt { reason }) => {
+                    swept.damaged = Some(reason);
+                    next.start = after();
+                }
+                Err(error) => return Err(error),
+            }
         }
-        Ok(swept)
     }
 }
 
@@ -102,6 +134,12 @@ pub(super) struct Removed {
     pub(super) key_count: u64,
 }
 
+impl Removed {
+    fn count(&mut self, used_bytes: u64) {
+        self.used_bytes = self.used_bytes.saturating_add(used_bytes);
+    }
+}
+
 /// Removes up to `limit` entries that are due, but for the engine keys in `spare`: what the same commit
 /// writes or removes itself.
 pub(super) fn remove(
@@ -124,21 +162,14 @@ pub(super) fn remove(
                     used = stored
                         .map(|stored| {
                             let head = Head::decode(stored)?;
-                            let used = head.used_bytes(stored)?;
-                            Ok(head
-                                .metadata
-                                .expires
-                                .filter(|expires| *expires <= now)
-                                .map(|time| (head.version, time, used)))
+                            Ok((head.metadata.is_expired(now), head.used_bytes(stored)?))
                         })
                         .transpose();
                 })?;
-                if let Some(Some((version, time, used))) = used? {
+                if let Some((true, used)) = used? {
                     let own_key = own_key_bytes(&key).ok_or_else(|| corrupt("a record's key is damaged".to_owned()))?;
-                    removed.used_bytes += u64::try_from(used + own_key).unwrap_or(u64::MAX);
+                    removed.count(u64::try_from(used.saturating_add(own_key)).unwrap_or(u64::MAX));
                     removed.key_count += 1;
-                    let kept = past::keep_expired(view, writes, scope, &key, version, time)?;
-                    removed.used_bytes = removed.used_bytes.saturating_sub(kept);
                     writes.remove(key);
                 }
             }
@@ -146,14 +177,34 @@ pub(super) fn remove(
                 if spare.contains(&key) {
                     continue;
                 }
-                removed.used_bytes += past::used_bytes(view, &key)?.unwrap_or(0);
-                writes.remove(key);
+                removed.count(past::remove(view, writes, scope, &key)?);
             }
         }
         removed.entries += 1;
         writes.remove(index_key);
     }
     Ok(removed)
+}
+
+/// The bytes of what is due after the first `removed` entries, which the same commit removes.
+pub(super) fn rest(
+    view: &dyn View,
+    scope: &str,
+    now: Timestamp,
+    removed: usize,
+    spare: &HashSet<Bytes>,
+) -> Result<u64, StorageError> {
+    /// So that a commit that is refused is not refused slowly.
+    const MOST: usize = 100_000;
+    let found = view.scan(&due::scan(scope, now, removed.saturating_add(MOST)))?;
+    let mut bytes = 0_u64;
+    for (index_key, value) in found.entries.into_iter().skip(removed) {
+        let (due::Due::Record(key) | due::Due::History(key)) = due::decode(scope, &index_key)?;
+        if !spare.contains(&key) {
+            bytes = bytes.saturating_add(due::used_bytes(&value)?);
+        }
+    }
+    Ok(bytes)
 }
 
 /// The length of the component's own key in a record's engine key.

@@ -112,10 +112,13 @@ fn a_deletion_is_a_version() -> Case {
     // Deleting nothing is no version.
     same(ok(records.delete("never", None))?, false)?;
     same(told(&records, "never", None, 10)?, (Vec::new(), false, false))?;
+    // It does not count among those that are kept.
     let three = ok(records.set("k", b"3", None))?;
+    same((told(&records, "k", None, 10)?.2, at(&records, "k", one)?), (false, some("1")))?;
+    let four = ok(records.set("k", b"4", None))?;
     same(told(&records, "k", None, 10)?.2, true)?;
     fails(records.get_at("k", one), &forgotten("k", one))?;
-    same(at(&records, "k", three)?, some("3"))
+    same((at(&records, "k", three)?, at(&records, "k", four)?), (some("3"), some("4")))
 }
 
 fn versions_come_in_pages() -> Case {

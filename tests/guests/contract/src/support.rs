@@ -147,9 +147,9 @@ pub(crate) fn meets<T: Debug>(answer: Result<T, Error>, key: &str, expected: u64
 /// That a transaction meets a later commit of a record; with no key, of a range.
 #[track_caller]
 pub(crate) fn collides<T: Debug>(answer: Result<T, Error>, key: Option<&str>, current: Option<u64>) -> Case {
-    let what = key.map_or("a range that it read".to_owned(), |key| format!("'{key}'"));
+    let what = key.map_or(" or an expiry, in what it has read".to_owned(), |key| format!(" of '{key}'"));
     let told = format!(
-        "conflict: the transaction conflicts with a later commit of {what}; run it again (key {key:?}, current {current:?})"
+        "conflict: the transaction conflicts with a later commit{what}; run it again (key {key:?}, current {current:?})"
     );
     fails(answer, &told)
 }

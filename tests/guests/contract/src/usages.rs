@@ -85,9 +85,9 @@ fn usage_counts_what_a_collection_keeps_of_the_past() -> Case {
     uses(start, 3 + 5, 1)?;
     ok(records.set("k", b"1", None))?;
     uses(start, 2 + 3, 1)?;
-    // The deletion is a version: its key counts.
+    // The last two are kept, and the deletion counts nothing.
     ok(records.delete("k", None))?;
-    uses(start, 1 + 2, 0)?;
+    uses(start, 3 + 2, 0)?;
     ok(collections::delete("usage-history", true))?;
     uses(start, 0, 0)
 }

@@ -78,7 +78,7 @@ Exit codes: 0 done, 1 no such collection, 2 an error")]
         #[arg(long = "remove-attribute", value_name = "NAME")]
         remove_attributes: Vec<String>,
     },
-    /// Delete a collection
+    /// Delete a collection, and what it keeps of the past
     #[command(after_help = "\
 Examples:
   stash collections delete --id app/shop/001 orders/2025

@@ -38,8 +38,9 @@ Examples:
 Exit codes:
   run: the guest's own; 1 where it could not be started, 134 where it trapped or ran out of time,
        130 and 143 where we were asked to end; --invoke exits with 0 also where the result is an err
-  kv, collections: 0 done, 2 an error, 1 no: there is no such key or collection, a condition
-       does not hold, or a question was answered with no
+  kv:  0 done, 1 no: there is no such key, a condition does not hold, or a question was answered
+       with no; 2 an error, also where there is no such collection
+  collections: the same; 1 where there is no such collection, or it is there already or not empty
   ids: 0 done, 2 an error
   status: 0 healthy, 1 not, 2 an error
   all: 2 where the command line is not understood"

@@ -176,7 +176,7 @@ fn read_value(arguments: ValueArguments) -> Result<Vec<u8>> {
     let mut value = Vec::new();
     input.by_ref().take(limit + 1).read_to_end(&mut value).with_context(|| format!("cannot read {name}"))?;
     if value.len() > DEFAULT_MAX_VALUE_BYTES {
-        bail!("{name} has more than {limit} bytes, the largest value that can be stored");
+        bail!("{name} has more than {limit} bytes, the most that this command stores in one value");
     }
     Ok(value)
 }

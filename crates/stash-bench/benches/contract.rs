@@ -1,5 +1,5 @@
 //! Prints what the storage contract costs over an engine used by hand: batches, the envelope with versions and usage,
-//! pages, counts. `-- --quick` for a short run.
+//! pages, counts. `-- --quick` for a short run; `-- batches` for one group, of `batches`, `envelope`, `pages`, `around`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -53,10 +53,21 @@ fn main() -> Result<()> {
 
     let stash = runtime.block_on(stores::stash(folder.path(), "stash.redb", CacheConfig::default()))?;
     let plain = Arc::new(stores::plain(folder.path())?);
-    batches(&runtime, &stash, &plain, rounds(60))?;
-    envelope(&runtime, folder.path(), rounds(300))?;
-    pages(&stash, &plain, rounds(300))?;
-    around(&runtime, &stash, folder.path(), if full && !quick { MANY } else { MANY / 20 }, rounds(200))
+    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let wanted = |group: &str| only.is_empty() || only.iter().any(|only| only == group);
+    if wanted("batches") {
+        batches(&runtime, &stash, &plain, rounds(60))?;
+    }
+    if wanted("envelope") {
+        envelope(&runtime, folder.path(), rounds(300))?;
+    }
+    if wanted("pages") {
+        pages(&stash, &plain, rounds(300))?;
+    }
+    if wanted("around") {
+        around(&runtime, &stash, folder.path(), if full && !quick { MANY } else { MANY / 20 }, rounds(200))?;
+    }
+    Ok(())
 }
 
 /// Waits for the disk with whoever does it.

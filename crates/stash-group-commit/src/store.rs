@@ -58,6 +58,19 @@ pub trait Transaction: View {
     /// # Errors
     /// [`StorageError::Io`] where the store is to be opened again for another try; any other is the update's own fault.
     fn apply(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), StorageError>;
+
+    /// The same for everything that one update writes, in this order. A store that knows a shorter way for many writes
+    /// implements this too.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    fn apply_all(&mut self, writes: impl Iterator<Item = (Bytes, Option<Bytes>)>) -> Result<(), StorageError>
+    where
+        Self: Sized,
+    {
+        let mut writes = writes;
+        writes.try_for_each(|(key, value)| self.apply(key, value))
+    }
 }
 
 /// The updates of one disk commit.
@@ -95,7 +108,7 @@ impl Group<'_> {
                 continue;
             }
             wrote |= !writes.is_empty();
-            let apply = || writes.drain().try_for_each(|(key, value)| transaction.apply(key, value));
+            let apply = || transaction.apply_all(writes.drain());
             unless_it_panics(apply).map_err(|reason| Failure::of_job(n, StorageError::Corrupt { reason }))?.map_err(
                 |error| match error {
                     StorageError::Io { .. } => Failure::before_writing(error),

@@ -25,6 +25,7 @@
 mod commit;
 mod engine;
 mod file;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod view;

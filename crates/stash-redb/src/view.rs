@@ -8,6 +8,7 @@ use stash_core::engine::{Collect, Page, Scan, View};
 use stash_group_commit::Transaction;
 
 use crate::file::TABLE;
+use crate::runs;
 
 /// One committed state.
 pub(crate) struct ReadView(ReadOnlyTable<&'static [u8], &'static [u8]>);
@@ -66,11 +67,11 @@ impl View for WriteView<'_> {
 
 impl Transaction for WriteView<'_> {
     fn apply(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), StorageError> {
-        let applied = match value {
-            Some(value) => self.0.insert(&key[..], &value[..]).map(drop),
-            None => self.0.remove(&key[..]).map(drop),
-        };
-        applied.map_err(|error| StorageError::io("writing a record", error))
+        self.apply_all(std::iter::once((key, value)))
+    }
+
+    fn apply_all(&mut self, writes: impl Iterator<Item = (Bytes, Option<Bytes>)>) -> Result<(), StorageError> {
+        runs::write(&mut self.0, writes).map_err(|error| StorageError::io("writing a record", error))
     }
 }
 

@@ -161,6 +161,11 @@ impl Writes {
         self.0.push((key, None));
     }
 
+    /// Makes room for so many more writes.
+    pub fn reserve(&mut self, more: usize) {
+        self.0.reserve(more);
+    }
+
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -27,6 +27,7 @@ impl Work<'_> {
         let mut changed = !self.forget.is_empty();
         let mut spare = HashSet::new();
         let mut slots = std::mem::take(&mut self.slots);
+        writes.reserve(slots.len() + 1);
         for slot in &mut slots {
             // What comes and goes within a batch was never there.
             let was_there = slot.stored.as_ref().is_some_and(|stored| self.is_there(stored));
@@ -113,8 +114,9 @@ impl Work<'_> {
             }
         }
         match record {
-            Some(record) => writes.put(slot.key.clone(), record::encode(record)),
-            None if slot.stored.is_some() => writes.remove(slot.key.clone()),
+            // Nobody asks for the slot's key after this.
+            Some(record) => writes.put(std::mem::take(&mut slot.key), record::encode(record)),
+            None if slot.stored.is_some() => writes.remove(std::mem::take(&mut slot.key)),
             None => {}
         }
         Ok(())

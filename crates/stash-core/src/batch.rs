@@ -361,7 +361,8 @@ impl Batch {
         let carried = |check: &&Check| !matches!(check.condition, Condition::Unchanged(_));
         let items = self.checks.iter().filter(carried).count().saturating_add(self.mutations.len());
         if items > MAX_BATCH_ITEMS {
-            return Err(limit("the number of checks and changes in a batch", items, MAX_BATCH_ITEMS));
+            let what = "the number of checks and changes in a batch";
+            return Err(limit_else(what, items, MAX_BATCH_ITEMS, SMALLER_BATCHES));
         }
         let clears = self.mutations.iter().filter(|mutation| matches!(mutation.change, Change::Clear { .. })).count();
         if clears > MAX_CLEARS {
@@ -371,7 +372,7 @@ impl Batch {
             self.checks.iter().filter(|check| !carried(check)).map(|check| self.own_key(&check.name).len());
         let bytes = self.bytes().saturating_sub(read_bytes.sum());
         if self.mutations.len() > 1 && bytes > MAX_BATCH_BYTES {
-            return Err(limit("the size of a batch in bytes", bytes, MAX_BATCH_BYTES));
+            return Err(limit_else("the size of a batch in bytes", bytes, MAX_BATCH_BYTES, SMALLER_BATCHES));
         }
         self.mutations.iter().try_for_each(|mutation| mutation.change.check(self.max_value_bytes))
     }
@@ -411,8 +412,21 @@ impl Drop for Batch {
 /// A [`StorageError::LimitExceeded`] from lengths.
 pub(crate) fn limit(what: &'static str, actual: usize, limit: usize) -> StorageError {
     let number = |n| u64::try_from(n).unwrap_or(u64::MAX);
-    StorageError::LimitExceeded { what, actual: number(actual), limit: number(limit) }
+    StorageError::LimitExceeded { what, actual: number(actual), limit: number(limit), instead: "" }
 }
+
+/// The same with what to do instead.
+pub(crate) fn limit_else(what: &'static str, actual: usize, most: usize, instead: &'static str) -> StorageError {
+    match limit(what, actual, most) {
+        StorageError::LimitExceeded { what, actual, limit, .. } => {
+            StorageError::LimitExceeded { what, actual, limit, instead }
+        }
+        error => error,
+    }
+}
+
+/// What to do instead of too large a batch.
+pub(crate) const SMALLER_BATCHES: &str = "divide it into several batches";
 
 /// What a commit did.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -119,7 +119,7 @@ pub enum StorageError {
         reason: String,
     },
     /// The call is larger than a limit allows; nothing of it was done.
-    #[error("limit exceeded: {what} is {actual}; the limit is {limit}")]
+    #[error("limit exceeded: {what} is {actual}; the limit is {limit}{}", then_do(instead))]
     LimitExceeded {
         /// What is too large, with its unit.
         what: &'static str,
@@ -127,6 +127,8 @@ pub enum StorageError {
         actual: u64,
         /// How large it may be.
         limit: u64,
+        /// What to do instead, where that is known; else empty.
+        instead: &'static str,
     },
     /// The store cannot take the call now; the same call may succeed later. Nothing of it was done.
     #[error("the store is unavailable: {reason}")]
@@ -202,6 +204,10 @@ fn conflict(expected: Option<Version>, current: Option<Version>) -> String {
     let tell =
         |version: Option<Version>| version.map_or("no record".to_owned(), |version| format!("version {version}"));
     format!("expected {}, and there is {}", tell(expected), tell(current))
+}
+
+fn then_do(instead: &str) -> String {
+    if instead.is_empty() { String::new() } else { format!("; {instead}") }
 }
 
 fn of_key(key: Option<&str>) -> String {

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::batch::limit;
+use crate::batch::limit_else;
 use crate::clock::{Clock, SystemClock};
 use crate::error::StorageError;
 use crate::limits::{DEFAULT_TRANSACTION_AGE, MAX_BATCH_BYTES, MAX_OPEN_TRANSACTIONS};
 use crate::snapshot::StorageSnapshot;
+
+/// What to do instead of holding too much in transactions.
+const END_ONE: &str = "commit or roll back one first";
 
 /// Bytes that the open transactions of one component may hold together: what they have written and the keys that they
 /// have read. Twice a batch: one that is large must not keep all others from beginning.
@@ -72,7 +75,8 @@ impl Leases {
         // Those that were let go of for their age count until their owner drops them: their memory is still there.
         open.retain(|lease| lease.strong_count() > 0);
         if open.len() >= MAX_OPEN_TRANSACTIONS {
-            return Err(limit("the number of open transactions", open.len() + 1, MAX_OPEN_TRANSACTIONS));
+            let what = "the number of open transactions";
+            return Err(limit_else(what, open.len() + 1, MAX_OPEN_TRANSACTIONS, END_ONE));
         }
         let lease = Arc::new(Lease {
             shared: Arc::clone(&self.shared),
@@ -118,7 +122,8 @@ impl Lease {
         let all = &self.shared.held_bytes;
         let more = |held: usize| Some(held.saturating_add(bytes)).filter(|held| *held <= MAX_HELD_BYTES);
         all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).map_err(|held| {
-            limit("the size of the open transactions in bytes", held.saturating_add(bytes), MAX_HELD_BYTES)
+            let what = "the size of the open transactions in bytes";
+            limit_else(what, held.saturating_add(bytes), MAX_HELD_BYTES, END_ONE)
         })?;
         self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use crate::batch::{Batch, Committed, limit};
+use crate::batch::{Batch, Committed, limit_else};
 use crate::capabilities::Capabilities;
 use crate::clock::Timestamp;
 use crate::collection::{CollectionName, Place};
@@ -168,14 +168,12 @@ pub trait ComponentStorage: Send + Sync + 'static {
                 for entry in page.entries {
                     bytes = bytes.saturating_add(entry.key.len());
                     if keys.len() >= MAX_LIST_KEYS {
-                        return Err(limit(
-                            "the number of keys with this prefix (at least)",
-                            keys.len() + 1,
-                            MAX_LIST_KEYS,
-                        ));
+                        let what = "the number of keys with this prefix (at least)";
+                        return Err(limit_else(what, keys.len() + 1, MAX_LIST_KEYS, PAGES));
                     }
                     if bytes > MAX_LIST_BYTES {
-                        return Err(limit("the bytes of the keys with this prefix (at least)", bytes, MAX_LIST_BYTES));
+                        let what = "the bytes of the keys with this prefix (at least)";
+                        return Err(limit_else(what, bytes, MAX_LIST_BYTES, PAGES));
                     }
                     keys.push(entry.key.into());
                 }
@@ -204,11 +202,16 @@ pub struct Usage {
     pub quota_bytes: Option<u64>,
 }
 
+/// What to do instead of too large a list.
+const PAGES: &str = "list them in pages";
+/// What to do instead of too large a read.
+pub(crate) const FEWER_KEYS: &str = "read fewer at once";
+
 /// Holds what a read of several keys gives against its limit. Keys may be named twice.
 pub(crate) fn check_read_bytes(records: &[Option<Record>]) -> Result<(), StorageError> {
     let bytes = records.iter().flatten().map(Record::used_bytes).fold(0, usize::saturating_add);
     if records.len() > 1 && bytes > MAX_READ_BYTES {
-        return Err(limit("the size of the values to read in bytes", bytes, MAX_READ_BYTES));
+        return Err(limit_else("the size of the values to read in bytes", bytes, MAX_READ_BYTES, FEWER_KEYS));
     }
     Ok(())
 }
@@ -216,7 +219,7 @@ pub(crate) fn check_read_bytes(records: &[Option<Record>]) -> Result<(), Storage
 /// Holds a read of several keys against its limit.
 pub(crate) fn check_read_size(keys: &[&str]) -> Result<(), StorageError> {
     if keys.len() > MAX_READ_KEYS {
-        return Err(limit("the number of keys to read", keys.len(), MAX_READ_KEYS));
+        return Err(limit_else("the number of keys to read", keys.len(), MAX_READ_KEYS, FEWER_KEYS));
     }
     Ok(())
 }

@@ -319,7 +319,8 @@ mod tests {
         table.set_max_capacity(1);
         let mut view = StorageCtxView { ctx: &mut ctx, table: &mut table };
         let held = view.create("first".to_owned(), plain()).await.unwrap();
-        let full = StorageError::LimitExceeded { what: "the number of open handles", actual: 2, limit: 1 };
+        let instead = "drop some that are no longer needed";
+        let full = StorageError::LimitExceeded { what: "the number of open handles", actual: 2, limit: 1, instead };
         for error in [
             view.create("second".to_owned(), plain()).await.unwrap_err(),
             view.open_or_create("second".to_owned(), plain()).await.unwrap_err(),

@@ -43,7 +43,7 @@ fn few(attributes: usize) -> Result<(), StorageError> {
     if attributes > 2 * MAX_ATTRIBUTES {
         let number = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let (actual, limit) = (number(attributes), number(MAX_ATTRIBUTES));
-        return Err(StorageError::LimitExceeded { what: "the number of attributes", actual, limit });
+        return Err(StorageError::LimitExceeded { what: "the number of attributes", actual, limit, instead: "" });
     }
     Ok(())
 }

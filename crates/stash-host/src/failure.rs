@@ -33,7 +33,8 @@ pub(crate) fn push<T: Send + 'static>(table: &mut ResourceTable, entry: T) -> Re
         Err(ResourceTableError::Full) => {
             let limit = u64::try_from(table.max_capacity()).unwrap_or(u64::MAX);
             let (what, actual) = ("the number of open handles", limit.saturating_add(1));
-            Err(Failure::Storage(StorageError::LimitExceeded { what, actual, limit }))
+            let instead = "drop some that are no longer needed";
+            Err(Failure::Storage(StorageError::LimitExceeded { what, actual, limit, instead }))
         }
         pushed => Ok(pushed?),
     }

@@ -242,7 +242,7 @@ pub(super) fn fits(length: usize, max: usize) -> Result<(), StorageError> {
         return Ok(());
     }
     let (actual, limit) = (length as u64, max as u64);
-    Err(StorageError::LimitExceeded { what: "the size of a value in bytes", actual, limit })
+    Err(StorageError::LimitExceeded { what: "the size of a value in bytes", actual, limit, instead: "" })
 }
 
 /// The rule for keys, said once more.

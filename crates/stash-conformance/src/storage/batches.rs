@@ -164,7 +164,10 @@ pub(super) async fn ten_thousand_changes_are_one_commit<F: WorldFixture>(worlds:
     let before = chain.usage("").await.unwrap();
     let over = sets((0..=most).map(|n| format!("{n:05}")), "x");
     let error = chain.commit(over).await.unwrap_err().to_string();
-    assert_eq!(error, "limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000");
+    assert_eq!(
+        error,
+        "limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000; divide it into several batches"
+    );
     // The last of ten thousand fails.
     let failing = sets((0..most - 1).map(|n| format!("{n:05}")), "x").increment("new 00002", 1);
     let error = chain.commit(failing).await.unwrap_err();

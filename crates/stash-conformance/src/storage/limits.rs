@@ -43,14 +43,17 @@ pub(super) async fn batches_have_a_limit<F: WorldFixture>(worlds: Arc<F>) {
     let over = sets((0..MAX_BATCH_ITEMS).map(|n| format!("{n}")), "x").require_present("0");
     assert_eq!(
         chain.commit(over).await.unwrap_err().to_string(),
-        "limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000"
+        "limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000; divide it into several batches"
     );
     // Clones share the bytes: nothing of this size is ever allocated, because it is refused.
     let value = Bytes::from(vec![0; 8 * 1024 * 1024]);
     let large =
         (0..=MAX_BATCH_BYTES / value.len()).fold(Batch::new(), |batch, n| batch.set(format!("{n}"), value.clone()));
     let error = chain.commit(large).await.unwrap_err().to_string();
-    assert_eq!(error, "limit exceeded: the size of a batch in bytes is 75497481; the limit is 67108864");
+    assert_eq!(
+        error,
+        "limit exceeded: the size of a batch in bytes is 75497481; the limit is 67108864; divide it into several batches"
+    );
     let usage = chain.usage("").await.unwrap();
     assert_eq!(usage.key_count, MAX_BATCH_ITEMS as u64 - 1);
     assert_eq!(chain.get("0").await.unwrap(), Some("".into()), "a refused batch changed a record");
@@ -65,7 +68,10 @@ pub(super) async fn reads_have_a_limit_however_warm_the_cache<F: WorldFixture>(w
         let records = chain.read(&full).await.unwrap();
         assert_eq!(records.iter().flatten().count(), MAX_READ_KEYS);
         let error = chain.read(&[&full[..], &["k"]].concat()).await.unwrap_err();
-        assert_eq!(error.to_string(), "limit exceeded: the number of keys to read is 10001; the limit is 10000");
+        assert_eq!(
+            error.to_string(),
+            "limit exceeded: the number of keys to read is 10001; the limit is 10000; read fewer at once"
+        );
     }
 }
 
@@ -154,7 +160,7 @@ pub(super) async fn listings_have_a_limit_of_keys<F: WorldFixture>(worlds: Arc<F
     chain.set("x", "").await.unwrap();
     assert_eq!(
         chain.list_keys("").await.unwrap_err().to_string(),
-        "limit exceeded: the number of keys with this prefix (at least) is 100001; the limit is 100000"
+        "limit exceeded: the number of keys with this prefix (at least) is 100001; the limit is 100000; list them in pages"
     );
     assert_eq!(chain.list_keys("3/").await.unwrap().len(), MAX_BATCH_ITEMS, "a longer prefix still works");
 }

@@ -279,7 +279,10 @@ pub(super) async fn transactions_have_limits<F: WorldFixture>(worlds: Arc<F>) ->
         open.push(Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap());
     }
     let error = Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap_err().to_string();
-    assert_eq!(error, "limit exceeded: the number of open transactions is 65; the limit is 64");
+    assert_eq!(
+        error,
+        "limit exceeded: the number of open transactions is 65; the limit is 64; commit or roll back one first"
+    );
     open.pop();
     drop(Transaction::begin(&chain, Isolation::Snapshot, &leases).await.unwrap());
     drop(open);
@@ -296,7 +299,10 @@ pub(super) async fn transactions_have_limits<F: WorldFixture>(worlds: Arc<F>) ->
         transaction.set(&format!("{n}"), "").await.unwrap();
     }
     let error = transaction.set("more", "").await.unwrap_err().to_string();
-    assert_eq!(error, "limit exceeded: the number of changes in a transaction is 10001; the limit is 10000");
+    assert_eq!(
+        error,
+        "limit exceeded: the number of changes in a transaction is 10001; the limit is 10000; divide it into several transactions"
+    );
     transaction.commit().await.unwrap();
     assert_eq!(chain.count(&KeyRange::default()).await.unwrap(), 10_001);
     let error = chain.delete_if("k", Condition::Absent).await.unwrap_err();

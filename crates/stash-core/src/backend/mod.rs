@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::batch::{Batch, Committed, limit};
+use crate::batch::{Batch, Committed, limit_else};
 use crate::capabilities::Capabilities;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::cursor::CursorKey;
@@ -30,7 +30,7 @@ use crate::namespace_state::NamespaceState;
 use crate::record::{self, Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot};
-use crate::storage::{ComponentStorage, PlaceName, Usage, check_read_size};
+use crate::storage::{ComponentStorage, FEWER_KEYS, PlaceName, Usage, check_read_size};
 
 pub use sweep::Swept;
 
@@ -183,7 +183,8 @@ impl<E: Engine> Source<'_, E> {
             let found = found.filter(|record| is_there(record, now));
             bytes = bytes.saturating_add(found.as_ref().map_or(0, Record::used_bytes));
             if keys.len() > 1 && bytes > MAX_READ_BYTES {
-                return Err(limit("the size of the values to read in bytes (at least)", bytes, MAX_READ_BYTES));
+                let what = "the size of the values to read in bytes (at least)";
+                return Err(limit_else(what, bytes, MAX_READ_BYTES, FEWER_KEYS));
             }
             records.push(found);
         }

@@ -1,7 +1,7 @@
 //! Reads and changes of a transaction in one collection. Whatever it reads must be noted, so that the commit can check it.
 
 use super::{Isolation, TransactionIn};
-use crate::batch::{RangeCheck, limit};
+use crate::batch::{RangeCheck, limit_else};
 use crate::clock::Timestamp;
 use crate::error::StorageError;
 use crate::keyspace::check_key;
@@ -121,10 +121,11 @@ impl<S: ComponentStorage + Clone> TransactionIn<'_, S> {
         let written = self.transaction.written_bytes.saturating_add(bytes);
         let count = self.transaction.writes.len();
         if count >= MAX_BATCH_ITEMS {
-            return Err(limit("the number of changes in a transaction", count + 1, MAX_BATCH_ITEMS));
+            let what = "the number of changes in a transaction";
+            return Err(limit_else(what, count + 1, MAX_BATCH_ITEMS, SMALLER));
         }
         if count > 0 && written > MAX_BATCH_BYTES {
-            return Err(limit("the size of a transaction in bytes", written, MAX_BATCH_BYTES));
+            return Err(limit_else("the size of a transaction in bytes", written, MAX_BATCH_BYTES, SMALLER));
         }
         let keeps =
             matches!(&change, Change::Set { options: Some(options), .. } if options.expiry == crate::Expiry::Keep);
@@ -229,10 +230,13 @@ fn held_by(record: Option<&Record>) -> usize {
         .map_or(0, |record| record.used_bytes().saturating_add(record.metadata.attributes().len() * ATTRIBUTE_OVERHEAD))
 }
 
+/// What to do instead of too large a transaction.
+const SMALLER: &str = "divide it into several transactions";
+
 fn check_reads(count: usize) -> Result<(), StorageError> {
     if count >= MAX_TRANSACTION_READS {
         let what = "the number of keys and ranges that a transaction reads";
-        return Err(limit(what, count + 1, MAX_TRANSACTION_READS));
+        return Err(limit_else(what, count + 1, MAX_TRANSACTION_READS, SMALLER));
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ fn a_commit_has_at_most_ten_thousand_items() -> Case {
     let (some, _) = checks.split_at(5_000);
     fails(
         records.commit(some, &changes),
-        "limit-exceeded: limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000",
+        "limit-exceeded: limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000; divide it into several batches",
     )?;
     same(ok(records.count(&all()))?, 0)?;
     let (fewer, _) = changes.split_at(5_000);

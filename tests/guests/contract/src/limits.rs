@@ -81,7 +81,7 @@ fn a_commit_and_an_answer_have_at_most_64_mib() -> Case {
     let five: Vec<_> = ["a", "b", "c", "d", "e"].iter().map(|key| item(key, &value)).collect();
     fails(
         records.set_many(&five, true),
-        "limit-exceeded: limit exceeded: the size of a batch in bytes is 83886085; the limit is 67108864",
+        "limit-exceeded: limit exceeded: the size of a batch in bytes is 83886085; the limit is 67108864; divide it into several batches",
     )?;
     same(ok(records.count(&all()))?, 0)?;
     drop(five);

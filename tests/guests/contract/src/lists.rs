@@ -285,7 +285,7 @@ fn the_simple_list_has_a_limit() -> Case {
     }
     fails(
         store::list_keys("long/"),
-        "limit-exceeded: limit exceeded: the bytes of the keys with this prefix (at least) is 16779264; the limit is 16777216",
+        "limit-exceeded: limit exceeded: the bytes of the keys with this prefix (at least) is 16779264; the limit is 16777216; list them in pages",
     )?;
     // Pages have them all.
     same(keys_in(&default, prefixed("long/"))?.len(), keys.len())?;

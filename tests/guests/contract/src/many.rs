@@ -88,8 +88,7 @@ fn a_thousand_records_in_one_call() -> Case {
     same(ok(records.count(&all()))?, 0)
 }
 
-const TOO_MANY: &str =
-    "limit-exceeded: limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000";
+const TOO_MANY: &str = "limit-exceeded: limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000; divide it into several batches";
 
 fn ten_thousand_records_and_not_one_more() -> Case {
     let records = fresh("many-limit")?;
@@ -98,7 +97,8 @@ fn ten_thousand_records_and_not_one_more() -> Case {
     fails(records.set_many(&items(&keys), true), TOO_MANY)?;
     fails(records.set_many(&items(&keys), false), TOO_MANY)?;
     fails(records.delete_many(&keys), TOO_MANY)?;
-    let too_many = "limit-exceeded: limit exceeded: the number of keys to read is 10001; the limit is 10000";
+    let too_many =
+        "limit-exceeded: limit exceeded: the number of keys to read is 10001; the limit is 10000; read fewer at once";
     fails(records.get_many(&keys), too_many)?;
     fails(records.get_entries(&keys), too_many)?;
     same(ok(records.count(&all()))?, 0)?;

@@ -435,7 +435,7 @@ fn a_conflict_ends_it_too() -> Case {
 }
 
 fn sixty_four_are_open_at_once() -> Case {
-    const TOO_MANY: &str = "limit-exceeded: limit exceeded: the number of open transactions is 65; the limit is 64";
+    const TOO_MANY: &str = "limit-exceeded: limit exceeded: the number of open transactions is 65; the limit is 64; commit or roll back one first";
     let records = fresh("tx-open")?;
     let mut open = Vec::new();
     for isolation in ISOLATIONS.into_iter().cycle().take(64) {
@@ -516,7 +516,7 @@ fn a_transaction_has_limits() -> Case {
     let tx = serializable()?;
     fails(
         tx.get_many(&records, &numbered("k", 10_001)),
-        "limit-exceeded: limit exceeded: the number of keys to read is 10001; the limit is 10000",
+        "limit-exceeded: limit exceeded: the number of keys to read is 10001; the limit is 10000; read fewer at once",
     )?;
     let keys = numbered("k", 10_000);
     for key in &keys {
@@ -524,7 +524,7 @@ fn a_transaction_has_limits() -> Case {
     }
     fails(
         tx.set(&records, "one more", b""),
-        "limit-exceeded: limit exceeded: the number of changes in a transaction is 10001; the limit is 10000",
+        "limit-exceeded: limit exceeded: the number of changes in a transaction is 10001; the limit is 10000; divide it into several transactions",
     )?;
     ok(tx.commit())?;
     same(ok(records.count(&all()))?, 10_000)

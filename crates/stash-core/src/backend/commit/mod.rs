@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::past;
-use crate::batch::{Batch, Cleared, Committed, Mutation, Outcome, limit};
+use crate::batch::{Batch, Cleared, Committed, Mutation, Outcome, SMALLER_BATCHES, limit, limit_else};
 use crate::clock::{Clock, Timestamp};
 use crate::collection::{CollectionSettings, DEFAULT_SETTINGS, Place, Retention, registry_key};
 use crate::engine::{Decision, Scan, View, Writes};
@@ -175,7 +175,8 @@ impl<'a> Work<'a> {
         let rewritten = self.rewritten.get().saturating_add(bytes);
         self.rewritten.set(rewritten);
         if self.batch.mutations.len() > 1 && rewritten > MAX_BATCH_BYTES {
-            return Err(limit("the size of the values that a batch rewrites in bytes", rewritten, MAX_BATCH_BYTES));
+            let what = "the size of the values that a batch rewrites in bytes";
+            return Err(limit_else(what, rewritten, MAX_BATCH_BYTES, SMALLER_BATCHES));
         }
         Ok(())
     }

@@ -5,7 +5,6 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::error::StorageError;
 use crate::record::{Version, corrupt};
-use crate::storage::Usage;
 
 /// What the store keeps of each namespace, beside its records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,10 +59,6 @@ impl NamespaceState {
         };
         let state = read().ok().filter(|_| stored.is_empty());
         state.ok_or_else(|| corrupt("a namespace's state has an unknown format".to_owned()))
-    }
-
-    pub(crate) fn usage(self) -> Usage {
-        Usage { used_bytes: self.used_bytes, key_count: self.key_count, quota_bytes: None }
     }
 }
 

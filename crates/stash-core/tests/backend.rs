@@ -5,13 +5,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stash_conformance::decision::put;
 use stash_core::engine::{Engine, Scan};
 use stash_core::keyspace::KeySpace;
 use stash_core::{
-    Batch, CacheConfig, CachedStorage, ComponentId, ComponentStorage, DynStorage, EngineBackend, KeyRange, ManualClock,
-    MemoryBackend, MemoryEngine, NamespacedStorage, ScanRequest, StorageError,
+    Batch, CacheConfig, CachedStorage, CollectionSettings, ComponentId, ComponentStorage, DynStorage, EngineBackend,
+    Expiry, KeyRange, ManualClock, MemoryBackend, MemoryEngine, NamespaceUsage, NamespacedStorage, ScanRequest,
+    SetOptions, StorageError, StorageExt,
 };
 
 fn id(text: &str) -> ComponentId {
@@ -81,7 +83,7 @@ async fn namespaces_are_told_in_order_and_by_pages() {
         store.set("key", "value").await.unwrap();
     }
     NamespacedStorage::new(&id("a/b/cc"), backend.clone()).delete("key").await.unwrap();
-    let told = |found: Vec<stash_core::NamespaceUsage>| -> Vec<(String, u64, u64)> {
+    let told = |found: Vec<NamespaceUsage>| -> Vec<(String, u64, u64)> {
         found.into_iter().map(|one| (one.id.to_string(), one.usage.used_bytes, one.version.0)).collect()
     };
     let all = told(backend.namespaces(None, usize::MAX).await.unwrap());
@@ -98,6 +100,30 @@ async fn namespaces_are_told_in_order_and_by_pages() {
     assert_eq!(paged, all);
     // Also after an id that has no data.
     assert_eq!(backend.namespaces(Some(&id("a/b/d")), 9).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_has_expired_does_not_count_for_operators_either() {
+    let clock = ManualClock::default();
+    let backend = MemoryBackend::in_memory_with(Arc::new(clock.clone()));
+    for text in ["a/b/c", "a/b/d"] {
+        let store = NamespacedStorage::new(&id(text), backend.clone());
+        let soon = SetOptions { expiry: Expiry::After(Duration::from_secs(5)), ..SetOptions::default() };
+        store.commit(Batch::new().set("stays", "v").set_with("goes", "value", soon)).await.unwrap();
+    }
+    NamespacedStorage::new(&id("a/b/d"), backend.clone()).delete("stays").await.unwrap();
+    NamespacedStorage::new(&id("a/b/d"), backend.clone())
+        .create_collection(&"c".parse().unwrap(), &CollectionSettings::default())
+        .await
+        .unwrap();
+    let told = async || {
+        let found = backend.namespaces(None, 10).await.unwrap();
+        let one = |one: &NamespaceUsage| (one.usage.key_count, one.usage.used_bytes, one.version.0, one.collections);
+        found.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [(2, 15, 1, 0), (1, 9, 3, 1)]);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(told().await, [(1, 6, 1, 0), (0, 0, 3, 1)]);
 }
 
 #[tokio::test]

@@ -64,10 +64,12 @@ impl<E: std::fmt::Debug> std::fmt::Debug for EngineBackend<E> {
 pub struct NamespaceUsage {
     /// Whose namespace it is.
     pub id: ComponentId,
-    /// What it holds, with what has expired and was not removed yet.
+    /// What it holds, as [`ComponentStorage::usage`] says it: what has expired does not count.
     pub usage: Usage,
     /// The number of its last commit.
     pub version: Version,
+    /// How many collections it has made and not deleted.
+    pub collections: u32,
 }
 
 impl<E: Engine> EngineBackend<E> {
@@ -124,18 +126,21 @@ impl<E: Engine> EngineBackend<E> {
             scan.start = Bound::Excluded(KeySpace::Namespace.key(id.key_prefix()));
         }
         scan.limit = limit;
-        let page = self.engine().scan(&scan).await?;
-        page.entries
-            .iter()
-            .map(|(key, value)| {
-                let name = KeySpace::Namespace.name(key).and_then(|name| name.strip_suffix('/'));
-                let id = name.and_then(|name| name.parse().ok()).ok_or_else(|| StorageError::Corrupt {
-                    reason: "a namespace's name is not a component id".to_owned(),
-                })?;
-                let state = NamespaceState::decode(value)?;
-                Ok(NamespaceUsage { id, usage: state.usage(), version: state.version })
-            })
-            .collect()
+        let now = self.now();
+        let snapshot = self.engine().snapshot().await?;
+        let source = Source::<E>::Snapshot(&snapshot);
+        let page = source.scan(&scan).await?;
+        let mut found = Vec::with_capacity(page.entries.len());
+        for (key, value) in &page.entries {
+            let name = KeySpace::Namespace.name(key).and_then(|name| name.strip_suffix('/'));
+            let id: ComponentId = name.and_then(|name| name.parse().ok()).ok_or_else(|| StorageError::Corrupt {
+                reason: "a namespace's name is not a component id".to_owned(),
+            })?;
+            let state = NamespaceState::decode(value)?;
+            let usage = source.usage(id.key_prefix(), state, now).await?;
+            found.push(NamespaceUsage { id, usage, version: state.version, collections: state.collections });
+        }
+        Ok(found)
     }
 }
 
@@ -194,6 +199,16 @@ impl<E: Engine> Source<'_, E> {
     async fn state(&self, scope: &str) -> Result<NamespaceState, StorageError> {
         let stored = self.read_one(&KeySpace::Namespace.key(scope)).await?;
         Ok(stored.map(|stored| NamespaceState::decode(&stored)).transpose()?.unwrap_or_default())
+    }
+
+    /// What is in a namespace with this state, without what has expired.
+    async fn usage(&self, scope: &str, state: NamespaceState, now: Timestamp) -> Result<Usage, StorageError> {
+        let expired = due::expired(self, scope, now).await?;
+        Ok(Usage {
+            used_bytes: state.used_bytes.saturating_sub(expired.used_bytes),
+            key_count: state.key_count.saturating_sub(expired.key_count),
+            quota_bytes: None,
+        })
     }
 }
 
@@ -257,13 +272,7 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
         let now = self.now();
         let snapshot = self.engine().snapshot().await?;
         let source = Source::<E>::Snapshot(&snapshot);
-        let state = source.state(scope).await?;
-        let expired = due::expired(&source, scope, now).await?;
-        Ok(Usage {
-            used_bytes: state.used_bytes.saturating_sub(expired.used_bytes),
-            key_count: state.key_count.saturating_sub(expired.key_count),
-            quota_bytes: None,
-        })
+        source.usage(scope, source.state(scope).await?, now).await
     }
 
     async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {

@@ -10,7 +10,7 @@ pub struct VersionsRequest {
     pub key: String,
     /// Only versions up to this one: with a limit of 1, the record as it was then.
     pub at_most: Option<Version>,
-    /// At most so many.
+    /// At most so many, and at least 1: less is [`InvalidArgument`](crate::StorageError::InvalidArgument).
     pub limit: usize,
 }
 

@@ -15,7 +15,7 @@ use crate::history::{KeyVersions, VersionsRequest};
 use crate::id::ComponentId;
 use crate::keyspace::check_key;
 use crate::record::Record;
-use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
+use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest, check_limit};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot, leave};
 use crate::storage::{ComponentStorage, PlaceName, Usage};
 
@@ -108,6 +108,7 @@ impl<S: ComponentStorage + Clone> ComponentStorage for NamespacedStorage<S> {
     }
 
     async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
+        check_limit(request.limit)?;
         let key = self.full_key(&request.key)?;
         self.inner.versions(&VersionsRequest { key, ..request.clone() }).await
     }

@@ -159,7 +159,7 @@ pub struct ScanRequest {
     pub after: Option<String>,
     /// From the last key to the first.
     pub reverse: bool,
-    /// At most so many.
+    /// At most so many, and at least 1: less is [`InvalidArgument`](StorageError::InvalidArgument).
     pub limit: usize,
     /// Stop after the record with which the page reaches so many bytes of keys, and of values where they are read.
     pub max_bytes: usize,
@@ -207,9 +207,18 @@ impl ScanRequest {
     }
 
     pub(crate) fn check(&self) -> Result<(), StorageError> {
+        check_limit(self.limit)?;
         self.range.check()?;
         self.after.as_deref().filter(|after| !after.is_empty()).map_or(Ok(()), check_key)
     }
+}
+
+/// A page of nothing would look like the end of the list.
+pub(crate) fn check_limit(limit: usize) -> Result<(), StorageError> {
+    if limit == 0 {
+        return Err(StorageError::InvalidArgument { reason: "a limit is at least 1".to_owned() });
+    }
+    Ok(())
 }
 
 /// A listed record.

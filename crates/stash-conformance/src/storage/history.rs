@@ -70,6 +70,8 @@ pub(super) async fn the_last_versions_are_kept<F: WorldFixture>(worlds: Arc<F>) 
     assert_eq!(record.version, Version(5));
     // Fewer at a time.
     let request = |at_most, limit| VersionsRequest { key: "k".to_owned(), at_most, limit };
+    let error = chain.versions(&request(None, 0)).await.unwrap_err();
+    assert!(matches!(error, StorageError::InvalidArgument { .. }), "{error:?}");
     let page = chain.versions(&request(None, 2)).await.unwrap();
     assert_eq!((page.versions.len(), page.more, page.forgotten), (2, true, false));
     let page = chain.versions(&request(Some(Version(5)), 2)).await.unwrap();

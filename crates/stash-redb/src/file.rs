@@ -173,6 +173,10 @@ fn give_name(path: &Path, unfinished: &Path) -> Result<(), OpenError> {
 
 /// Opens a store's file; with `same`, only that very file, and before anything of it is touched.
 fn open_file(path: &Path, options: &RedbOptions, same: Option<Identity>) -> Result<(Database, Identity), OpenError> {
+    // Before it is opened: with a device, or a pipe, that alone can do something.
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err(OpenError::io(path, "it is a device or another special file; a store is an ordinary file"));
+    }
     let file = OpenOptions::new().read(true).write(true).open(path);
     let file = file.map_err(|error| OpenError::io(path, explain(&error)))?;
     let found = file.metadata().map_err(|error| OpenError::io(path, error))?;

@@ -203,6 +203,12 @@ async fn files_that_are_no_stores_are_refused_and_left_alone() {
     let error = crate::open(folder.path(), &options).await.unwrap_err().to_string();
     assert!(error.contains("it is a folder"), "{error}");
 
+    #[cfg(unix)]
+    {
+        let error = crate::open(Path::new("/dev/null"), &options).await.unwrap_err().to_string();
+        assert!(error.contains("/dev/null: it is a device or another special file"), "{error}");
+    }
+
     // Somebody else's redb file is not made into a store.
     for (table, reason) in [("theirs", "of another program"), ("stash", "no format number")] {
         let foreign = folder.path().join(table);

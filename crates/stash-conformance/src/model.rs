@@ -1,22 +1,22 @@
 //! Random calls by a few components, each answer held against a plain map. The map must stay too simple to be wrong.
 
 mod state;
+mod steps;
 mod transaction;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::sample::{Index, select};
-use proptest::test_runner::{TestCaseError, TestRunner};
-use stash_core::limits::MAX_KEY_BYTES;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use stash_core::{
-    Batch, Change, CollectionName, CollectionSettings, ComponentId, ComponentStorage, Condition, Expiry, Isolation,
-    KeyRange, Outcome, Record, ScanRequest, SetOptions, StorageError, StorageExt, StoreLimits, Timestamp, Version,
+    Attributes, Batch, Change, CollectionName, CollectionSettings, ComponentId, ComponentStorage, Condition, Expiry,
+    KeyRange, MetadataChange, Outcome, Record, ScanRequest, SetOptions, StorageError, StorageExt, StoreLimits,
+    Timestamp, Version,
 };
 
 use self::state::{Changes, Checks, Known, Model, PLACES, Told, valid};
+use self::steps::{Call, Guess, Step, TEXTS, What, keys, step};
 use self::transaction::Transaction as Expected;
 use crate::chain::Chain;
 use crate::fixture::EngineFixture;
@@ -74,143 +74,10 @@ pub fn try_check_world<F: WorldFixture>(worlds: &F) -> Result<(), String> {
 
 /// `cases`, unless the environment says otherwise. Failures are told and not written to files: a test must not write
 /// into the source it was built from.
-pub(crate) fn proptest_config(cases: u32) -> ProptestConfig {
-    let from_environment = ProptestConfig::default();
+pub(crate) fn proptest_config(cases: u32) -> Config {
+    let from_environment = Config::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { from_environment.cases } else { cases };
-    ProptestConfig { cases, failure_persistence: None, ..from_environment }
-}
-
-#[derive(Debug, Clone)]
-struct Step {
-    component: usize,
-    place: usize,
-    call: Call,
-}
-
-#[derive(Debug, Clone)]
-enum Call {
-    Get(String),
-    Exists(String),
-    Read(Vec<String>),
-    List(String),
-    Page {
-        prefix: String,
-        after: Option<String>,
-        limit: usize,
-        reverse: bool,
-    },
-    Count(String),
-    /// Checks and changes; a number besides says whether the place is another one.
-    Commit(Vec<(Guess, String)>, Vec<(u8, String, What)>),
-    Make,
-    Unmake(bool),
-    Begin(Isolation),
-    TxRead(String),
-    TxList {
-        prefix: String,
-        limit: usize,
-        reverse: bool,
-    },
-    TxChange(String, What),
-    TxCommit,
-    TxDrop,
-    Audit,
-    Sweep,
-    Wait(u64),
-}
-
-/// A condition; whether a version is the right one is left to chance.
-#[derive(Debug, Clone, Copy)]
-enum Guess {
-    Absent,
-    Present,
-    Version(bool),
-}
-
-#[derive(Debug, Clone)]
-enum What {
-    Set(usize),
-    SetWith(usize, Option<u64>, bool),
-    Keep(usize),
-    Delete,
-    Add(i64),
-    Max(i64),
-    Append(usize),
-    Expire(Option<u64>),
-    Clear,
-}
-
-fn what() -> impl Strategy<Value = What> {
-    let seconds = || proptest::option::of(0..4_u64);
-    prop_oneof![
-        4 => (0..27_usize).prop_map(What::Set),
-        2 => (0..20_usize, seconds(), any::<bool>()).prop_map(|(length, expiry, typed)| What::SetWith(length, expiry, typed)),
-        1 => (0..20_usize).prop_map(What::Keep),
-        3 => Just(What::Delete),
-        3 => select(vec![1, -7, 500, i64::MAX]).prop_map(What::Add),
-        1 => (-3..30_i64).prop_map(What::Max),
-        2 => (0..15_usize).prop_map(What::Append),
-        2 => seconds().prop_map(What::Expire),
-    ]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let guess = || prop_oneof![Just(Guess::Absent), Just(Guess::Present), any::<bool>().prop_map(Guess::Version)];
-    let clear = prefix().prop_map(|prefix| (Vec::new(), vec![(0, prefix, What::Clear)]));
-    let one = (key(), what()).prop_map(|(key, what)| (Vec::new(), vec![(0, key, what)]));
-    let several = (vec((guess(), key()), 0..2), vec((0..4_u8, key(), what()), 0..5));
-    let commit = prop_oneof![5 => one, 1 => clear, 4 => several];
-    let isolation =
-        select(vec![Isolation::Serializable, Isolation::Serializable, Isolation::Snapshot, Isolation::ReadCommitted]);
-    let call = prop_oneof![
-        4 => key().prop_map(Call::Get),
-        1 => key().prop_map(Call::Exists),
-        2 => vec(key(), 0..5).prop_map(Call::Read),
-        1 => prefix().prop_map(Call::List),
-        5 => (prefix(), proptest::option::of(prefix()), 1..4_usize, any::<bool>())
-            .prop_map(|(prefix, after, limit, reverse)| Call::Page { prefix, after, limit, reverse }),
-        1 => prefix().prop_map(Call::Count),
-        12 => commit.prop_map(|(checks, changes)| Call::Commit(checks, changes)),
-        1 => Just(Call::Make),
-        1 => any::<bool>().prop_map(Call::Unmake),
-        2 => isolation.prop_map(Call::Begin),
-        2 => key().prop_map(Call::TxRead),
-        2 => (prefix(), 1..4_usize, any::<bool>())
-            .prop_map(|(prefix, limit, reverse)| Call::TxList { prefix, limit, reverse }),
-        3 => (key(), what()).prop_map(|(key, what)| Call::TxChange(key, what)),
-        2 => Just(Call::TxCommit),
-        1 => Just(Call::TxDrop),
-        1 => Just(Call::Audit),
-        1 => Just(Call::Sweep),
-        2 => (1..3_u64).prop_map(Call::Wait),
-    ];
-    // Mostly one component and its default collection, or calls would seldom meet.
-    let place = prop_oneof![3 => Just(0), 1 => 1..PLACES.len()];
-    let component = prop_oneof![2 => Just(0), 1 => 1..IDS.len()];
-    (component, place, call).prop_map(|(component, place, call)| Step { component, place, call })
-}
-
-/// Few keys, so that they are met again; each there for a reason.
-fn keys() -> Vec<String> {
-    let mut keys =
-        ["k", "k", "k", "k\0", "c", "c/k", "/", "../k", "a/b/c/k", "a/b/cc/", "é", "\u{1f}c/k", "\u{10ffff}", ""]
-            .map(str::to_owned)
-            .to_vec();
-    keys.push("x".repeat(MAX_KEY_BYTES + 1));
-    keys
-}
-
-fn key() -> impl Strategy<Value = String> {
-    // The invalid ones are at the end, and rarer.
-    let (keys, all) = (keys(), keys().len());
-    (any::<Index>(), 0..16_u8)
-        .prop_map(move |(index, luck)| keys[index.index(if luck == 0 { all } else { all - 2 })].clone())
-}
-
-fn prefix() -> impl Strategy<Value = String> {
-    select(
-        ["", "", "k", "c", "c/", "a/", "a/b/c/", "/", "..", "\0", "é", "\u{10ffff}", "zz"].map(str::to_owned).to_vec(),
-    )
+    Config { cases, failure_persistence: None, ..from_environment }
 }
 
 fn collection(place: usize) -> Option<CollectionName> {
@@ -261,20 +128,37 @@ impl<W: World> Run<W> {
             Some(seconds) => Expiry::After(Duration::from_secs(seconds)),
             None => Expiry::Never,
         };
-        let set = |value: Vec<u8>, expiry, typed: bool| {
-            let content_type = typed.then(|| "a/b".to_owned());
-            let options = SetOptions { expiry, content_type, ..SetOptions::default() };
+        let texts = |texts: usize| {
+            let (content_type, attributes) = TEXTS[texts];
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            (content_type.map(str::to_owned), attributes.iter().map(owned).collect::<Attributes>())
+        };
+        let set = |value: Vec<u8>, expiry, which: usize| {
+            let (content_type, attributes) = texts(which);
+            let options = SetOptions { expiry, content_type, attributes };
             Change::Set { value: value.into(), options: Some(Box::new(options)) }
         };
         match what {
             What::Set(length) => Change::Set { value: self.value(length).into(), options: None },
-            What::SetWith(length, seconds, typed) => set(self.value(length), after(seconds), typed),
-            What::Keep(length) => set(self.value(length), Expiry::Keep, false),
+            What::SetWith(length, seconds, which) => set(self.value(length), after(seconds), which),
+            What::Keep(length) => set(self.value(length), Expiry::Keep, 0),
             What::Delete => Change::Delete,
             What::Add(delta) => Change::Add(delta),
             What::Max(bound) => Change::Max(bound),
             What::Append(length) => Change::Append(self.value(length).into()),
             What::Expire(seconds) => Change::Expire(after(seconds)),
+            What::Describe(which, merge) => {
+                let (content_type, attributes) = texts(which);
+                let change = if merge {
+                    // An empty value takes the attribute away.
+                    let kept = |(name, value): (String, String)| (name, Some(value).filter(|value| !value.is_empty()));
+                    let attributes = attributes.into_iter().map(kept).collect();
+                    MetadataChange::Merge { content_type, attributes }
+                } else {
+                    MetadataChange::Replace { content_type, attributes }
+                };
+                Change::Metadata(Box::new(change))
+            }
             What::Clear => Change::Clear { limit: 10_000, whole: false, records: true, history: false },
         }
     }
@@ -419,7 +303,8 @@ impl<W: World> Run<W> {
         match call {
             Call::TxRead(key) => {
                 // The version of its own writes is not known before it is committed.
-                let unversioned = |record: Known| (record.value, record.expires, record.content_type);
+                let unversioned =
+                    |record: Known| (record.value, record.expires, record.content_type, record.attributes);
                 let expected = expected.read(model, place, &key, now).map(|record| record.map(unversioned));
                 same(&known(here.read_one(&key).await).map(|record| record.map(unversioned)), &expected)
             }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use stash_core::limits::MAX_KEY_BYTES;
-use stash_core::{Change, Condition, Expiry, Record, SetOptions, StorageError, StoreLimits, Timestamp, Usage, Version};
+use stash_core::{
+    Attributes, Change, Condition, Expiry, MetadataChange, Record, SetOptions, StorageError, StoreLimits, Timestamp,
+    Usage, Version,
+};
 
 /// The collections: the default one, which is always there, and two that come and go, one inside the other.
 pub(super) const PLACES: [&str; 3] = ["", "c", "c/d"];
@@ -17,12 +20,12 @@ pub(super) struct Known {
     pub(super) updated: Option<Timestamp>,
     pub(super) expires: Option<Timestamp>,
     pub(super) content_type: Option<String>,
+    pub(super) attributes: Attributes,
 }
 
 impl From<Record> for Known {
     fn from(record: Record) -> Self {
         let metadata = &record.metadata;
-        assert!(metadata.attributes().is_empty(), "no step sets attributes");
         Self {
             version: record.version,
             value: record.value.to_vec(),
@@ -30,6 +33,7 @@ impl From<Record> for Known {
             updated: metadata.updated,
             expires: metadata.expires,
             content_type: metadata.content_type().map(str::to_owned),
+            attributes: metadata.attributes().clone(),
         }
     }
 }
@@ -62,7 +66,8 @@ impl Model {
     pub(super) fn usage(&self, quota_bytes: Option<u64>) -> Usage {
         let records = self.places.iter().flatten();
         let bytes = |(key, record): (&String, &Known)| {
-            key.len() + record.value.len() + record.content_type.as_ref().map_or(0, String::len)
+            let attributes: usize = record.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+            key.len() + record.value.len() + record.content_type.as_ref().map_or(0, String::len) + attributes
         };
         let used_bytes = records.clone().map(bytes).sum::<usize>() as u64;
         Usage { used_bytes, key_count: records.count() as u64, quota_bytes }
@@ -181,17 +186,18 @@ pub(super) fn changed(
     max_value: usize,
 ) -> Result<(Option<Known>, Option<i64>), StorageError> {
     let missing = || StorageError::NotFound { key: key.to_owned() };
-    let new = |value: Vec<u8>, expires, content_type| Known {
+    let new = |value: Vec<u8>, expires, (content_type, attributes)| Known {
         version,
         value,
         created: before.map_or(Some(now), |before| before.created),
         updated: Some(now),
         expires,
         content_type,
+        attributes,
     };
-    let kept = |value| {
-        new(value, before.and_then(|before| before.expires), before.and_then(|before| before.content_type.clone()))
-    };
+    let plain = || (None, Attributes::new());
+    let texts = || before.map_or_else(plain, |before| (before.content_type.clone(), before.attributes.clone()));
+    let kept = |value| new(value, before.and_then(|before| before.expires), texts());
     let until = |expiry: &Expiry| match expiry {
         Expiry::Never => None,
         Expiry::After(time) => Some(now.after(*time)),
@@ -206,10 +212,10 @@ pub(super) fn changed(
         }
     };
     let (record, told) = match change {
-        Change::Set { value, options: None } => (Some(new(value.to_vec(), None, None)), None),
+        Change::Set { value, options: None } => (Some(new(value.to_vec(), None, plain())), None),
         Change::Set { value, options: Some(options) } => {
-            let SetOptions { expiry, content_type, .. } = &**options;
-            (Some(new(value.to_vec(), until(expiry), content_type.clone())), None)
+            let SetOptions { expiry, content_type, attributes } = &**options;
+            (Some(new(value.to_vec(), until(expiry), (content_type.clone(), attributes.clone()))), None)
         }
         Change::Delete => (None, None),
         Change::Add(delta) => {
@@ -229,11 +235,32 @@ pub(super) fn changed(
         }
         Change::Expire(expiry) => {
             let before = before.ok_or_else(missing)?;
-            (Some(new(before.value.clone(), until(expiry), before.content_type.clone())), None)
+            (Some(new(before.value.clone(), until(expiry), texts())), None)
+        }
+        Change::Metadata(change) => {
+            let before = before.ok_or_else(missing)?;
+            (Some(new(before.value.clone(), before.expires, described(change, texts()))), None)
         }
         other => panic!("no step makes {other:?}"),
     };
     Ok((record.filter(|record| record.expires.is_none_or(|expires| expires > now)), told))
+}
+
+/// The content type and attributes that a change makes of others.
+fn described(
+    change: &MetadataChange,
+    (old_type, mut all): (Option<String>, Attributes),
+) -> (Option<String>, Attributes) {
+    match change {
+        MetadataChange::Replace { content_type, attributes } => (content_type.clone(), attributes.clone()),
+        MetadataChange::Merge { content_type, attributes } => {
+            for (name, value) in attributes {
+                all.remove(name);
+                all.extend(value.clone().map(|value| (name.clone(), value)));
+            }
+            (content_type.clone().or(old_type), all)
+        }
+    }
 }
 
 /// The rule for values, said once more.

@@ -127,7 +127,39 @@ fn a_value_that_is_too_large_is_refused_before_it_is_read() {
     let place = Place::new();
     std::fs::File::create(place.path().join("large")).unwrap().set_len(1 << 40).unwrap();
     let error = place.stash(["kv", "set", ID[0], ID[1], "--file", "large", "k"]).failure(2);
-    assert!(error.contains("more than 16777216 bytes"), "{error}");
+    assert!(error.contains("more than 16777216 bytes") && error.contains("--max-value"), "{error}");
+    let error = kv(&place, ["set", "--file", "large", "k", "--max-value", "64MiB"]).failure(2);
+    assert!(error.contains("more than 67108864 bytes") && !error.contains("--max-value"), "{error}");
+}
+
+#[test]
+fn as_large_a_value_as_a_guest_may_store_is_stored_where_that_is_asked_for() {
+    let place = Place::new();
+    std::fs::write(place.path().join("large"), vec![7; 17 << 20]).unwrap();
+    kv(&place, ["set", "--file", "large", "k", "--max-value", "17MiB"]).success();
+    let shown = kv(&place, ["get", "k", "--meta"]).success();
+    assert!(shown.contains("(17825792 bytes)"), "{shown}");
+    let error = kv(&place, ["append", "k", "x", "--max-value", "17MiB"]).failure(2);
+    assert!(error.contains("the size of a value in bytes is 17825793; the limit is 17825792"), "{error}");
+    kv(&place, ["append", "k", "x", "--max-value", "18MiB"]).success();
+}
+
+#[test]
+fn who_sees_nothing_is_told_where_nobody_has_the_id() {
+    let place = Place::new();
+    kv(&place, ["set", "k", "v"]).success();
+    for (command, out) in [("list", ""), ("count", "0\n"), ("usage", "0 keys, 0 B (0 bytes)\n")] {
+        let ran = place.stash(["kv", command, "--id", "app/fotos/001"]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), out), "{command}");
+        let told = "(app/fotos/001 has never stored anything here; 'stash ids' shows who has)\n";
+        assert_eq!(ran.err, told, "{command}");
+        let quiet = place.stash(["kv", command, "--id", "app/fotos/001", "--json"]);
+        assert_eq!((quiet.code, quiet.err.as_str()), (Some(0), ""), "{command}");
+    }
+    // Who had data, or has it elsewhere, is no stranger.
+    assert_eq!(kv(&place, ["list", "none"]).err, "");
+    kv(&place, ["delete", "k"]).success();
+    assert_eq!(kv(&place, ["count"]).err, "");
 }
 
 #[test]
@@ -205,14 +237,16 @@ fn ids_tells_who_has_data_and_how_much() {
 #[test]
 fn help_has_examples_and_completions_are_there() {
     let place = Place::new();
-    let kv = "get set delete exists increment append touch list count clear history";
+    let kv = "get set delete exists increment append touch list count clear history usage";
     let kv = kv.split(' ').map(|command| vec!["kv", command]);
-    let others = ["create", "info", "configure", "delete"].map(|command| vec!["collections", command]);
-    let whole = [vec![], vec!["run"], vec!["kv"], vec!["collections"], vec!["ids"], vec!["status"]];
+    let others = ["list", "create", "info", "configure", "delete"].map(|command| vec!["collections", command]);
+    let whole = [vec![], vec!["kv"], vec!["collections"], vec!["ids"], vec!["status"]];
     for command in kv.chain(others).chain(whole) {
         let help = place.stash(command.iter().chain(&["--help"])).success();
-        assert!(help.contains("Example"), "{help}");
+        assert!(help.contains("Example") && help.contains("Exit codes"), "{help}");
     }
+    assert!(place.stash(["run", "--help"]).success().contains("Example"));
+    assert!(place.stash(["completions", "--help"]).success().contains("mkdir -p"));
     let help = place.stash(["--help"]).success();
     for named in ["memory:", "redb:PATH", "fjall:PATH", "1 no"] {
         assert!(help.contains(named), "{named}: {help}");

@@ -36,13 +36,40 @@ pub(crate) async fn collections(store: &StoreArguments, arguments: CollectionsAr
 fn no_of_collections(target: &Target<'_>, error: anyhow::Error) -> Result<ExitCode> {
     match error.downcast_ref::<StorageError>() {
         Some(no) if hints::is_no_of_collections(no) => {
-            output::say(&hints::with_hint(no));
+            match error.downcast_ref::<OnlyInside>() {
+                Some(inside) => output::say(&output::one_line(&format!("{no}; {inside}"))),
+                None => output::say(&hints::with_hint(no)),
+            }
             if target.json {
                 writeln!(stdout(), "{}", json!({ "error": no.to_string() }))?;
             }
             Ok(ExitCode::from(NO))
         }
         _ => Err(error),
+    }
+}
+
+/// There is no such collection, but there are some whose names begin with its.
+#[derive(Debug)]
+struct OnlyInside(CollectionName);
+
+impl std::fmt::Display for OnlyInside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "there is '{}', which needs none above it; 'stash collections list' shows them all", self.0.as_str())
+    }
+}
+
+/// The collection, or why there is none.
+async fn described(component: &ComponentStore, name: Option<&CollectionName>) -> Result<CollectionInfo> {
+    match component.collection_info(name).await {
+        Err(error @ StorageError::NoCollection { .. }) => {
+            let inside = component.collections(name).await?.into_iter().find_map(|info| info.name);
+            Err(match inside {
+                Some(inside) => anyhow::Error::from(error).context(OnlyInside(inside)),
+                None => error.into(),
+            })
+        }
+        found => Ok(found?),
     }
 }
 
@@ -95,7 +122,7 @@ async fn create(target: &Target<'_>, name: &CollectionName, settings: &SettingsA
 
 async fn info(target: &Target<'_>, name: Option<&CollectionName>) -> Result<ExitCode> {
     let component = target.existing().await?;
-    let info = component.collection_info(name).await?;
+    let info = described(&component, name).await?;
     let count = count_all(&component.in_collection(name)?).await?;
     let mut out = stdout().lock();
     if target.json {
@@ -133,12 +160,15 @@ async fn configure(target: &Target<'_>, name: Option<&CollectionName>, change: &
             "what is to change? Say it with --keep-versions, --keep-for, --no-history, --attribute or --remove-attribute"
         );
     }
+    if let Some(both) = change.remove_attributes.iter().find(|name| change.settings.sets_attribute(name)) {
+        bail!("--attribute and --remove-attribute both name '{both}'; is it to be set or taken away?");
+    }
     let component = match name {
         Some(_) => target.existing().await?,
         // The component's own records have settings before there are any.
         None => target.existing_or_new().await?,
     };
-    let mut settings = component.collection_info(name).await?.settings;
+    let mut settings = described(&component, name).await?.settings;
     for attribute in &change.remove_attributes {
         if settings.attributes.remove(attribute).is_none() {
             bail!("{} has no attribute {}; nothing was changed", shown_name(name), output::key(attribute));
@@ -162,8 +192,8 @@ async fn tell(target: &Target<'_>, component: &ComponentStore, name: Option<&Col
 
 async fn delete(target: &Target<'_>, name: &CollectionName, recursive: bool, yes: bool) -> Result<ExitCode> {
     let component = target.existing().await?;
+    described(&component, Some(name)).await?;
     if recursive && !yes {
-        component.collection_info(Some(name)).await?;
         let inside = component.collections(Some(name)).await?;
         let mut records = count_all(&component.in_collection(Some(name))?).await?;
         for info in &inside {

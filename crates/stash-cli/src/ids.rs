@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bytesize::ByteSize;
 use serde_json::json;
+use stash_host::StashConfig;
 
 use crate::args::{IdsArguments, StoreArguments};
 use crate::output::JsonRows;
 use crate::store::{components, has_data, open_existing};
 
 pub(crate) async fn ids(store: &StoreArguments, arguments: IdsArguments) -> Result<ExitCode> {
-    let stash = open_existing(store).await?;
+    let stash = open_existing(store, StashConfig::default()).await?;
     let mut found = components(&stash).await?;
     found.retain(|component| arguments.all || has_data(component));
 

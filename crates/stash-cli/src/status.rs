@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use bytesize::ByteSize;
 use serde_json::{Value, json};
-use stash_core::{Capabilities, ComponentId, ComponentStorage, Usage};
+use stash_core::{Capabilities, ComponentId, ComponentStorage, NamespaceUsage, Usage};
+use stash_host::StashConfig;
 
 use crate::args::{StatusArguments, StoreArguments};
 use crate::store::{components, has_data, open_existing};
@@ -15,9 +16,12 @@ use crate::{output, times};
 
 pub(crate) async fn status(store: &StoreArguments, arguments: StatusArguments) -> Result<ExitCode> {
     let url = store.url()?;
-    let stash = open_existing(store).await?;
+    let stash = open_existing(store, StashConfig::default()).await?;
     // Reading comes first: an engine may notice only then that it cannot.
     let read = components(&stash).await;
+    let own = |found: &NamespaceUsage| arguments.id.as_ref().is_some_and(|id| found.id == *id);
+    let history = read.as_ref().ok().and_then(|found| found.iter().find(|found| own(found)));
+    let (version, collections) = history.map_or((0, 0), |found| (found.version.0, found.collections));
     let (engine, status) = (stash.engine(), stash.status());
     let failure = status.failure.clone().or_else(|| read.as_ref().err().map(|error| format!("{error:#}")));
     let with_data: Vec<_> = read.unwrap_or_default().into_iter().filter(has_data).collect();
@@ -26,7 +30,8 @@ pub(crate) async fn status(store: &StoreArguments, arguments: StatusArguments) -
     let component = match &arguments.id {
         Some(id) if failure.is_none() => {
             let component = stash.component(id);
-            Some((id, component.usage("").await?, component.capabilities()))
+            let usage = component.usage("").await?;
+            Some(Component { id, usage, version, collections, capabilities: component.capabilities() })
         }
         _ => None,
     };
@@ -44,8 +49,8 @@ pub(crate) async fn status(store: &StoreArguments, arguments: StatusArguments) -
             "key_count": keys,
             "used_bytes": bytes,
         });
-        if let (Some((id, usage, capabilities)), Some(row)) = (&component, row.as_object_mut()) {
-            row.insert("component".into(), component_json(id, usage, capabilities));
+        if let (Some(component), Some(row)) = (&component, row.as_object_mut()) {
+            row.insert("component".into(), component.json());
         }
         writeln!(out, "{row}")?;
         return Ok(yes_or_no(failure.is_none()));
@@ -57,8 +62,8 @@ pub(crate) async fn status(store: &StoreArguments, arguments: StatusArguments) -
     writeln!(out, "on disk     {disk}")?;
     writeln!(out, "components  {} with data", with_data.len())?;
     writeln!(out, "stored      {}, {}", output::counted(keys, "key"), ByteSize(bytes))?;
-    if let Some((id, usage, capabilities)) = &component {
-        print_component(&mut out, id, usage, capabilities)?;
+    if let Some(component) = &component {
+        component.print(&mut out)?;
     }
     Ok(yes_or_no(failure.is_none()))
 }
@@ -67,55 +72,71 @@ fn durability(durable: bool) -> &'static str {
     if durable { "what is acknowledged is on disk" } else { "gone when the process ends" }
 }
 
-fn component_json(id: &ComponentId, usage: &Usage, capabilities: &Capabilities) -> Value {
-    let limits = &capabilities.limits;
-    json!({
-        "id": id,
-        "key_count": usage.key_count,
-        "used_bytes": usage.used_bytes,
-        "durable": capabilities.durable,
-        "transactions": capabilities.transactions,
-        "history": capabilities.history,
-        "expiry": capabilities.expiry,
-        "limits": {
-            "key_bytes": limits.key_bytes,
-            "value_bytes": limits.value_bytes,
-            "quota_bytes": limits.quota_bytes,
-            "batch_items": limits.batch_items,
-            "batch_bytes": limits.batch_bytes,
-            "read_keys": limits.read_keys,
-            "page_items": limits.page_items,
-            "page_bytes": limits.page_bytes,
-            "open_transactions": limits.open_transactions,
-            "transaction_age_ms": u64::try_from(limits.transaction_age.as_millis()).unwrap_or(u64::MAX),
-            "collections": limits.collections,
-        },
-    })
+/// What a component stores, and can do.
+struct Component<'a> {
+    id: &'a ComponentId,
+    usage: Usage,
+    version: u64,
+    collections: u32,
+    capabilities: Capabilities,
 }
 
-fn print_component(out: &mut impl Write, id: &ComponentId, usage: &Usage, capabilities: &Capabilities) -> Result<()> {
-    let yes = |yes: bool| if yes { "yes" } else { "no" };
-    let size = |bytes: usize| ByteSize(u64::try_from(bytes).unwrap_or(u64::MAX)).to_string();
-    let limits = &capabilities.limits;
-    writeln!(out, "\n{}", output::key(id.as_str()))?;
-    let rows = [
-        ("stored", format!("{}, {}", output::counted(usage.key_count, "key"), ByteSize(usage.used_bytes))),
-        ("durable", yes(capabilities.durable).to_owned()),
-        ("transactions", yes(capabilities.transactions).to_owned()),
-        ("history", yes(capabilities.history).to_owned()),
-        ("expiry", yes(capabilities.expiry).to_owned()),
-        ("largest key", size(limits.key_bytes)),
-        ("largest value", size(limits.value_bytes)),
-        ("quota", limits.quota_bytes.map_or("none".to_owned(), |quota| ByteSize(quota).to_string())),
-        ("batch", format!("{} changes, {}", limits.batch_items, size(limits.batch_bytes))),
-        ("read at once", format!("{} keys", limits.read_keys)),
-        ("page", format!("{} records, {}", limits.page_items, size(limits.page_bytes))),
-        ("open at once", format!("{} transactions", limits.open_transactions)),
-        ("a transaction", times::span(limits.transaction_age)),
-        ("collections", limits.collections.to_string()),
-    ];
-    for (name, value) in rows {
-        writeln!(out, "  {name:<13}  {value}")?;
+impl Component<'_> {
+    fn json(&self) -> Value {
+        let Capabilities { limits, .. } = &self.capabilities;
+        json!({
+            "id": self.id,
+            "version": self.version,
+            "key_count": self.usage.key_count,
+            "used_bytes": self.usage.used_bytes,
+            "collection_count": self.collections,
+            "durable": self.capabilities.durable,
+            "transactions": self.capabilities.transactions,
+            "history": self.capabilities.history,
+            "expiry": self.capabilities.expiry,
+            "limits": {
+                "key_bytes": limits.key_bytes,
+                "value_bytes": limits.value_bytes,
+                "quota_bytes": limits.quota_bytes,
+                "batch_items": limits.batch_items,
+                "batch_bytes": limits.batch_bytes,
+                "read_keys": limits.read_keys,
+                "page_items": limits.page_items,
+                "page_bytes": limits.page_bytes,
+                "open_transactions": limits.open_transactions,
+                "transaction_age_ms": u64::try_from(limits.transaction_age.as_millis()).unwrap_or(u64::MAX),
+                "collections": limits.collections,
+            },
+        })
     }
-    Ok(())
+
+    fn print(&self, out: &mut impl Write) -> Result<()> {
+        let yes = |yes: bool| if yes { "yes" } else { "no" };
+        let size = |bytes: usize| ByteSize(u64::try_from(bytes).unwrap_or(u64::MAX)).to_string();
+        let most = |what: String| format!("at most {what}");
+        let Self { usage, capabilities, .. } = self;
+        let limits = &capabilities.limits;
+        writeln!(out, "\n{}", output::key(self.id.as_str()))?;
+        let rows = [
+            ("version", self.version.to_string()),
+            ("stored", format!("{}, {}", output::counted(usage.key_count, "key"), ByteSize(usage.used_bytes))),
+            ("collections", format!("{}, at most {}", self.collections, limits.collections)),
+            ("durable", yes(capabilities.durable).to_owned()),
+            ("transactions", yes(capabilities.transactions).to_owned()),
+            ("history", yes(capabilities.history).to_owned()),
+            ("expiry", yes(capabilities.expiry).to_owned()),
+            ("quota", limits.quota_bytes.map_or("none".to_owned(), |quota| most(ByteSize(quota).to_string()))),
+            ("a key", most(size(limits.key_bytes))),
+            ("a value", most(size(limits.value_bytes))),
+            ("a batch", most(format!("{} changes, {}", limits.batch_items, size(limits.batch_bytes)))),
+            ("a read", most(format!("{} keys", limits.read_keys))),
+            ("a page", most(format!("{} records, {}", limits.page_items, size(limits.page_bytes)))),
+            ("open at once", most(format!("{} transactions", limits.open_transactions))),
+            ("a transaction", most(times::span(limits.transaction_age))),
+        ];
+        for (name, value) in rows {
+            writeln!(out, "  {name:<13}  {value}")?;
+        }
+        Ok(())
+    }
 }

@@ -21,14 +21,14 @@ pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Res
 }
 
 /// Opens a store to look at: one that is not there is an error and not a new store.
-pub(crate) async fn open_existing(arguments: &StoreArguments) -> Result<Stash> {
+pub(crate) async fn open_existing(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
     let url = arguments.url()?;
     if let Some(path) = place(&url)
         && is_unused(path)
     {
         bail!("there is no store {}; name one with --store or STASH_STORE, or run a component first", path.display());
     }
-    open(arguments, StashConfig::default()).await
+    open(arguments, config).await
 }
 
 /// The file or folder that the store is in; `None` where it is in memory.
@@ -44,7 +44,8 @@ fn is_unused(path: &Path) -> bool {
     match path.metadata() {
         Err(error) => error.kind() == ErrorKind::NotFound,
         Ok(found) if found.is_dir() => path.read_dir().is_ok_and(|mut inside| inside.next().is_none()),
-        Ok(found) => found.len() == 0,
+        // A device has no length either: opening it says what it is.
+        Ok(found) => found.is_file() && found.len() == 0,
     }
 }
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Map, Value};
-use stash_core::{CollectionName, ComponentId, ComponentStorage, StorageError, StorageExt};
+use stash_core::limits::DEFAULT_MAX_VALUE_BYTES;
+use stash_core::{CollectionName, ComponentId, ComponentStorage, StorageError, StorageExt, StoreLimits, Version};
 use stash_host::{ComponentStore, StashConfig};
 
 use crate::args::{StoreArguments, TargetArguments};
@@ -26,6 +27,7 @@ pub(crate) struct Target<'a> {
     pub(crate) id: ComponentId,
     pub(crate) collection: Option<CollectionName>,
     pub(crate) json: bool,
+    max_value_bytes: usize,
 }
 
 impl<'a> Target<'a> {
@@ -34,12 +36,23 @@ impl<'a> Target<'a> {
         arguments: &TargetArguments,
         collection: Option<CollectionName>,
     ) -> Result<Self> {
-        Ok(Self { store, id: arguments.id()?.clone(), collection, json: arguments.json })
+        let max_value_bytes = DEFAULT_MAX_VALUE_BYTES;
+        Ok(Self { store, id: arguments.id()?.clone(), collection, json: arguments.json, max_value_bytes })
+    }
+
+    /// The same, to store a value of this size.
+    pub(crate) fn with_max_value(self, max_value_bytes: usize) -> Self {
+        Self { max_value_bytes, ..self }
+    }
+
+    fn config(&self) -> StashConfig {
+        let limits = StoreLimits { max_value_bytes: self.max_value_bytes, ..StoreLimits::default() };
+        StashConfig { limits, ..StashConfig::default() }
     }
 
     /// The component's data in a store that is there already.
     pub(crate) async fn existing(&self) -> Result<ComponentStore> {
-        let component = store::open_existing(self.store).await?.component(&self.id);
+        let component = store::open_existing(self.store, self.config()).await?.component(&self.id);
         Ok(component.open_collection(self.collection.as_ref()).await?)
     }
 
@@ -48,7 +61,7 @@ impl<'a> Target<'a> {
         if self.collection.is_some() {
             return self.existing().await;
         }
-        Ok(store::open(self.store, StashConfig::default()).await?.component(&self.id))
+        Ok(store::open(self.store, self.config()).await?.component(&self.id))
     }
 
     /// The component, and the collection where it is not the one without a name, for people.
@@ -63,6 +76,15 @@ impl<'a> Target<'a> {
     /// Tells a person that there is no record.
     pub(crate) fn say_absent(&self, key: &str) {
         output::say(&format!("{} has no key {}", self.name(), output::key(key)));
+    }
+
+    /// Tells a person who sees nothing that nobody has this id: it may be another that is meant.
+    pub(crate) async fn say_if_unknown(&self, component: &ComponentStore) -> Result<()> {
+        if !self.json && component.snapshot().await?.version().await? == Version::default() {
+            let id = output::key(self.id.as_str());
+            output::say(&format!("({id} has never stored anything here; 'stash ids' shows who has)"));
+        }
+        Ok(())
     }
 
     /// Answers "no" where the error is one of those that say no; else the error stays one. `row` is what a script is

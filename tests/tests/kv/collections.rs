@@ -75,6 +75,7 @@ fn no_is_told_from_wrong() {
         (&["create", "c", "--keep-versions", "0"][..], "keeps 1 to 10000 versions, not 0"),
         (&["configure", "there"], "what is to change?"),
         (&["configure", "there", "--remove-attribute", "a"], "there has no attribute a; nothing was changed"),
+        (&["configure", "there", "--attribute", "a=1", "--remove-attribute", "a"], "both name 'a'; is it to be set"),
     ] {
         let error = collections(&place, arguments.iter().copied()).failure(2);
         assert!(error.contains(text), "{error}");
@@ -83,6 +84,8 @@ fn no_is_told_from_wrong() {
         (&["create", "a//b"][..], "no name of a collection"),
         (&["create"], "<NAME>"),
         (&["create", "c", "--keep-for", "0"], "at least 1ms"),
+        (&["create", "c", "--keep-for", "-1d"], "write a number of seconds"),
+        (&["create", "c", "--keep-versions", "-1"], "invalid value '-1'"),
         (&["create", "c", "--attribute", "a"], "write NAME=VALUE"),
         (&["delete"], "<NAME>"),
     ] {
@@ -96,6 +99,19 @@ fn no_is_told_from_wrong() {
         let error = in_collection(&place, "gone", arguments).failure(2);
         assert!(error.contains("no collection with the name 'gone'") && error.contains("create"), "{error}");
     }
+}
+
+#[test]
+fn where_there_are_only_collections_inside_a_name_they_are_named() {
+    let place = Place::new();
+    collections(&place, ["create", "orders/2026/may"]).success();
+    for arguments in [&["info", "orders"][..], &["delete", "orders"], &["delete", "orders/2026", "--recursive"]] {
+        let told = collections(&place, arguments.iter().copied()).failure(1);
+        assert!(told.starts_with("no collection with the name 'orders"), "{told}");
+        assert!(told.contains("; there is 'orders/2026/may', which needs none above it"), "{told}");
+    }
+    let told = json(&collections(&place, ["info", "orders", "--json"]).out);
+    assert_eq!(told, json!({ "error": "no collection with the name 'orders'" }));
 }
 
 #[test]
@@ -169,6 +185,9 @@ fn history_is_listed_and_read() {
     assert_eq!(at(version(2)).success(), "two\n");
     let error = at(version(2) - 1).failure(2);
     assert!(error.contains("is no longer kept, or never was") && error.contains("stash kv history"), "{error}");
+    let error = at(version(0) + 1).failure(2);
+    let text = format!("app/photos/001 is at version {0}; there is no version {1} yet", version(0), version(0) + 1);
+    assert!(error.contains(&text), "{error}");
     let row = in_collection(&place, "c", &["get", "k", "--at", &version(2).to_string(), "--meta", "--json"]);
     assert_eq!(json(&row.success())["version"], json!(version(2)));
 }

@@ -29,9 +29,11 @@ fn the_status_counts_what_is_stored() {
 fn with_an_id_it_tells_what_the_component_can_do() {
     let place = Place::new();
     kv(&place, ["set", "k", "v"]).success();
+    collections(&place, ["create", "c"]).success();
     let row = json(&place.stash(["status", "--json", ID[0], ID[1]]).success());
     let component = &row["component"];
     assert_eq!((&component["id"], &component["key_count"]), (&json!(ID[1]), &json!(1)));
+    assert_eq!((&component["version"], &component["collection_count"]), (&json!(2), &json!(1)));
     for feature in ["transactions", "history", "expiry", "durable"] {
         assert_eq!(component[feature], json!(true), "{feature}");
     }
@@ -39,9 +41,18 @@ fn with_an_id_it_tells_what_the_component_can_do() {
     assert_eq!((&limits["key_bytes"], &limits["value_bytes"]), (&json!(2048), &json!(16 * 1024 * 1024)));
     assert_eq!((&limits["transaction_age_ms"], &limits["quota_bytes"]), (&json!(30_000), &json!(null)));
     let shown = place.stash(["status", ID[0], ID[1]]).success();
-    for line in ["app/photos/001\n", "largest key    2.0 KiB\n", "a transaction  30s\n", "quota          none\n"] {
+    for line in [
+        "app/photos/001\n",
+        "version        2\n",
+        "collections    1, at most ",
+        "a key          at most 2.0 KiB\n",
+        "a transaction  at most 30s\n",
+        "quota          none\n",
+    ] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
+    let nobody = json(&place.stash(["status", "--json", "--id", "app/nobody/1"]).success());
+    assert_eq!((&nobody["component"]["version"], &nobody["component"]["collection_count"]), (&json!(0), &json!(0)));
     assert!(place.stash(["status", "--id", "not-an-id"]).failure_with_usage().contains("app/service-a/001"));
 }
 
@@ -65,4 +76,15 @@ fn what_cannot_be_opened_is_an_error() {
     let error = place.stash(["status", "--store", "redb:letter"]).failure(2);
     assert!(error.contains("letter"), "{error}");
     assert_eq!(place.path().join("letter").metadata().unwrap().len(), 31 * 500);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_no_store() {
+    let place = Place::new();
+    for command in [&["status"][..], &["kv", "set", ID[0], ID[1], "k", "v"], &["kv", "list", ID[0], ID[1]]] {
+        let error = place.stash(command.iter().copied().chain(["--store", "redb:/dev/null"])).failure(2);
+        assert!(error.contains("/dev/null: it is a device or another special file"), "{error}");
+        place.stash(command.iter().copied().chain(["--store", "fjall:/dev/null"])).failure(2);
+    }
 }

@@ -30,6 +30,12 @@ pub(crate) struct CollectionsArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CollectionsCommand {
     /// List the collections that were made, in the order of their names
+    #[command(after_help = "\
+Examples:
+  stash collections list --id app/shop/001
+  stash collections list --id app/shop/001 orders --json
+
+Exit codes: 0 listed (also where there are none), 1 no such collection, 2 an error")]
     List {
         /// Only those inside this one
         parent: Option<CollectionName>,
@@ -103,10 +109,10 @@ pub(crate) struct SettingsArguments {
     #[command(flatten)]
     attributes: AttributeArguments,
     /// Keep the last so many versions of each key, the present one included
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     keep_versions: Option<u32>,
     /// Keep versions that were replaced less than so long ago, such as 30d; with --keep-versions the stricter counts
-    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    #[arg(long, value_name = "TIME", value_parser = some_time, allow_hyphen_values = true)]
     keep_for: Option<Duration>,
 }
 
@@ -114,6 +120,11 @@ impl SettingsArguments {
     /// Whether nothing was named.
     pub(crate) fn is_empty(&self) -> bool {
         self.attributes.is_empty() && self.keep_versions.is_none() && self.keep_for.is_none()
+    }
+
+    /// Whether this attribute is to be set.
+    pub(crate) fn sets_attribute(&self, name: &str) -> bool {
+        self.attributes.has(name)
     }
 
     /// Changes what was named.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use stash_core::limits::DEFAULT_MAX_VALUE_BYTES;
 use stash_core::{Attributes, CollectionName, Condition, Expiry, KeyRange, Pattern, Timestamp, Version};
 
-use super::values::{attribute, moment, some_time};
+use super::values::{attribute, moment, some_time, value_bytes};
 use super::{GLOBAL, TargetArguments};
 
 /// See and fix a component's data.
@@ -50,7 +51,7 @@ Exit codes: 0 printed, 1 no such key (or not at that version), 2 an error")]
         #[arg(long)]
         meta: bool,
         /// As it was when the component was at this version; the collection must have kept it
-        #[arg(long, value_name = "VERSION", value_parser = version)]
+        #[arg(long, value_name = "VERSION", value_parser = version, allow_negative_numbers = true)]
         at: Option<Version>,
         /// The key
         key: String,
@@ -66,7 +67,7 @@ Examples:
 Exit codes: 0 removed, 1 no such key or another version, 2 an error")]
     Delete {
         /// Only if the record has this version
-        #[arg(long, value_name = "VERSION", value_parser = version)]
+        #[arg(long, value_name = "VERSION", value_parser = version, allow_negative_numbers = true)]
         if_version: Option<Version>,
         /// The key
         key: String,
@@ -87,7 +88,8 @@ Examples:
   stash kv increment --id app/counter/001 count
   stash kv increment --id app/shop/001 stock:pears -3
 
-A key that is not there counts as 0.")]
+A key that is not there counts as 0.
+Exit codes: 0 done, 2 an error, also where the value is not a whole number")]
     Increment {
         /// The key
         key: String,
@@ -101,7 +103,8 @@ Examples:
   stash kv append --id app/log/001 today 'one more line'
   date | stash kv append --id app/log/001 today
 
-A key that is not there counts as empty.")]
+A key that is not there counts as empty.
+Exit codes: 0 done, 2 an error")]
     Append {
         /// The key
         key: String,
@@ -128,7 +131,9 @@ Exit codes: 0 done, 1 no such key, 2 an error")]
     #[command(after_help = "\
 Examples:
   stash kv count --id app/shop/001
-  stash kv count --id app/shop/001 order: --pattern '*:paid' --json")]
+  stash kv count --id app/shop/001 order: --pattern '*:paid' --json
+
+Exit codes: 0 counted (also where there are none), 2 an error")]
     Count {
         #[command(flatten)]
         range: RangeArguments,
@@ -159,13 +164,30 @@ see 'stash collections configure --help'.
 Exit codes: 0 listed, 1 nothing is known of the key, 2 an error")]
     History {
         /// At most so many
-        #[arg(long, value_name = "N", value_parser = at_least_one)]
+        #[arg(long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
         limit: Option<usize>,
         /// The key
         key: String,
     },
     /// Say how much the component stores, in all its collections
+    #[command(after_help = "\
+Examples:
+  stash kv usage --id app/shop/001
+  stash kv usage --id app/shop/001 --json
+
+What has expired does not count; what collections keep of the past does.
+Exit codes: 0 done, 2 an error")]
     Usage,
+}
+
+impl KvCommand {
+    /// How large the value may be that it stores.
+    pub(crate) fn max_value(&self) -> usize {
+        match self {
+            Self::Set(SetArguments { value, .. }) | Self::Append { value, .. } => value.max_value,
+            _ => DEFAULT_MAX_VALUE_BYTES,
+        }
+    }
 }
 
 /// How to set a record.
@@ -177,6 +199,7 @@ Examples:
   stash kv set --id app/shop/001 session:7 '{}' --ttl 1h
   stash kv set --id app/shop/001 lock held --if-absent --ttl 30s
   stash kv set --id app/shop/001 stock 12 --if-version 41
+  stash kv set --id app/films/001 trailer --file trailer.mp4 --max-value 64MiB
   date | stash kv set --id app/clock/001 now
 
 Every byte counts, also the newline at the end of a line:
@@ -216,6 +239,10 @@ pub(crate) struct ValueArguments {
     /// The value [default: what standard input says]
     #[arg(allow_negative_numbers = true)]
     pub(crate) value: Option<String>,
+    /// How large the value may be, such as 64MiB, the most that a store takes [default: 16MiB]
+    #[arg(long, value_name = "BYTES", value_parser = value_bytes, default_value_t = DEFAULT_MAX_VALUE_BYTES,
+        hide_default_value = true)]
+    pub(crate) max_value: usize,
 }
 
 /// Names and values.
@@ -227,6 +254,11 @@ pub(super) struct AttributeArguments {
 }
 
 impl AttributeArguments {
+    /// Whether this one was named.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.attributes.iter().any(|(named, _)| named == name)
+    }
+
     /// Whether none was named.
     pub(super) fn is_empty(&self) -> bool {
         self.attributes.is_empty()
@@ -248,8 +280,8 @@ impl AttributeArguments {
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct ExpiryArguments {
-    /// Let it expire after so long: seconds, or such as 30s, 2h, 7d
-    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    /// Let it expire after so long: seconds, or with a unit (ms, s, m, h, d, w) such as 30s, 90m, 7d
+    #[arg(long, value_name = "TIME", value_parser = some_time, allow_hyphen_values = true)]
     ttl: Option<Duration>,
     /// Let it expire at this moment, in UTC: 2030-12-31T23:59:59Z; one that has passed removes the record
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
@@ -275,8 +307,8 @@ impl ExpiryArguments {
 #[derive(Debug, Args)]
 #[group(multiple = false, required = true)]
 pub(crate) struct TouchArguments {
-    /// Let it expire after so long: seconds, or such as 30s, 2h, 7d
-    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    /// Let it expire after so long: seconds, or with a unit (ms, s, m, h, d, w) such as 30s, 90m, 7d
+    #[arg(long, value_name = "TIME", value_parser = some_time, allow_hyphen_values = true)]
     ttl: Option<Duration>,
     /// Let it expire at this moment, in UTC: 2030-12-31T23:59:59Z; one that has passed removes the record
     #[arg(long, value_name = "MOMENT", value_parser = moment)]
@@ -309,7 +341,7 @@ pub(crate) struct ConditionArguments {
     #[arg(long = "if-present")]
     present: bool,
     /// Only if the record has this version
-    #[arg(long = "if-version", value_name = "VERSION", value_parser = version)]
+    #[arg(long = "if-version", value_name = "VERSION", value_parser = version, allow_negative_numbers = true)]
     version: Option<Version>,
 }
 
@@ -357,7 +389,8 @@ Examples:
   stash kv list --id app/shop/001 order: --limit 20 --after order:0020
 
 The last one is the page behind that key. A key with characters that do not print is shown quoted and
-escaped; --json shows every key exactly.")]
+escaped; --json shows every key exactly.
+Exit codes: 0 listed (also where there are none), 2 an error")]
 pub(crate) struct ListArguments {
     /// Also version, size, time of the last change and expiry; reads every value
     #[arg(short, long)]
@@ -371,7 +404,7 @@ pub(crate) struct ListArguments {
     #[arg(short, long)]
     pub(crate) reverse: bool,
     /// At most so many [default: all]
-    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", value_parser = at_least_one, allow_negative_numbers = true)]
     pub(crate) limit: Option<usize>,
 }
 

@@ -94,7 +94,10 @@ pub(crate) enum Command {
     /// Say how the store is, and with --id what a component can do in it
     Status(StatusArguments),
     /// Print completions for a shell
-    #[command(after_help = "Example:\n  stash completions bash > ~/.local/share/bash-completion/completions/stash")]
+    #[command(after_help = "\
+Example:
+  mkdir -p ~/.local/share/bash-completion/completions
+  stash completions bash > ~/.local/share/bash-completion/completions/stash")]
     Completions {
         /// Which shell
         shell: Shell,
@@ -125,7 +128,10 @@ impl TargetArguments {
 #[command(after_help = "\
 Examples:
   stash ids
-  stash ids --all --json")]
+  stash ids --all --json
+
+What has expired does not count.
+Exit codes: 0 done, 2 an error")]
 pub(crate) struct IdsArguments {
     /// Also those that have deleted all their data
     #[arg(long)]

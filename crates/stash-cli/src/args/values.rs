@@ -24,7 +24,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
-    humantime::parse_duration(text).map_err(|_| "write a number of seconds, or a time with a unit such as 500ms or 2m")
+    if text.split(|c: char| !c.is_alphabetic()).any(|unit| unit == "M") {
+        return Err("are these minutes or months? Write m for minutes, and months in days, such as 30d");
+    }
+    humantime::parse_duration(text).map_err(
+        |_| "write a number of seconds, or a time with a unit: ms, s, m (minutes), h, d or w, such as 500ms or 1h 30m",
+    )
 }
 
 /// A time span in which something can happen.
@@ -98,6 +103,11 @@ mod tests {
     fn spans_sizes_and_attributes() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
         assert_eq!(some_time("1h 30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("2w"), Ok(Duration::from_hours(14 * 24)));
+        for months in ["1M", "1h 2M", "1 M", "3M5s"] {
+            assert!(duration(months).unwrap_err().contains("minutes or months"), "{months}");
+        }
+        assert!(duration("soon").unwrap_err().contains("m (minutes)"));
         assert!(some_time("0").is_err() && some_time("999us").is_err() && some_time("-1s").is_err());
         assert_eq!(value_bytes("1KiB"), Ok(1024));
         assert!(value_bytes("65MiB").unwrap_err().contains("67108864"));

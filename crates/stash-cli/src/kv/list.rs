@@ -26,10 +26,12 @@ pub(super) async fn list(target: &Target<'_>, arguments: ListArguments) -> Resul
         ..ScanRequest::default()
     };
     let mut out = Rows::new(target.json, arguments.long);
+    let mut any = false;
     loop {
         request.limit = left.min(PAGE);
         let page = component.scan(&request).await?;
         left = left.saturating_sub(page.entries.len());
+        any |= !page.entries.is_empty();
         for entry in &page.entries {
             out.row(entry)?;
         }
@@ -40,6 +42,9 @@ pub(super) async fn list(target: &Target<'_>, arguments: ListArguments) -> Resul
         }
     }
     out.end()?;
+    if !any {
+        target.say_if_unknown(&component).await?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -98,11 +103,15 @@ impl Rows {
 }
 
 pub(super) async fn count(target: &Target<'_>, range: &KeyRange) -> Result<ExitCode> {
-    let count = target.existing().await?.count(range).await?;
+    let component = target.existing().await?;
+    let count = component.count(range).await?;
     if target.json {
         writeln!(stdout(), "{}", json!({ "key_count": count }))?;
     } else {
         writeln!(stdout(), "{count}")?;
+    }
+    if count == 0 {
+        target.say_if_unknown(&component).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

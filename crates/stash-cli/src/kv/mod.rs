@@ -14,6 +14,7 @@ use crate::target::Target;
 
 pub(crate) async fn kv(store: &StoreArguments, arguments: KvArguments) -> Result<ExitCode> {
     let target = Target::new(store, &arguments.target, arguments.collection)?;
+    let target = target.with_max_value(arguments.command.max_value());
     match arguments.command {
         KvCommand::Get { raw, meta, at, key } => {
             let show = match (raw, meta) {

@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write, stdout};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 use stash_core::{ComponentStorage, Record, StorageExt, Version, VersionsRequest};
@@ -30,7 +30,13 @@ pub(super) enum Show {
 pub(super) async fn get(target: &Target<'_>, key: &str, at: Option<Version>, show: Show) -> Result<ExitCode> {
     let component = target.existing().await?;
     let record = match at {
-        Some(version) => component.read_at(key, version).await?,
+        Some(version) => {
+            let present = component.snapshot().await?.version().await?;
+            if version > present {
+                bail!("{} is at version {present}; there is no version {version} yet", output::key(target.id.as_str()));
+            }
+            component.read_at(key, version).await?
+        }
         None => component.read_one(key).await?,
     };
     let Some(record) = record else {
@@ -168,8 +174,9 @@ async fn say_what_is_missing(
 }
 
 pub(super) async fn usage(target: &Target<'_>) -> Result<ExitCode> {
-    let usage = target.existing().await?.usage("").await?;
-    let mut out = stdout().lock();
+    let component = target.existing().await?;
+    let usage = component.usage("").await?;
+    let mut out = stdout();
     if target.json {
         let row = json!({
             "id": target.id,
@@ -181,6 +188,9 @@ pub(super) async fn usage(target: &Target<'_>) -> Result<ExitCode> {
     } else {
         let keys = output::counted(usage.key_count, "key");
         writeln!(out, "{keys}, {} ({} bytes)", ByteSize(usage.used_bytes), usage.used_bytes)?;
+    }
+    if usage.used_bytes == 0 {
+        target.say_if_unknown(&component).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

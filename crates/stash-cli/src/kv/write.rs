@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
-use stash_core::limits::DEFAULT_MAX_VALUE_BYTES;
+use stash_core::limits::MAX_VALUE_BYTES;
 use stash_core::{
     Batch, Committed, ComponentStorage, Condition, Expiry, KeyRange, SetOptions, StorageError, StorageExt, Version,
 };
@@ -172,11 +172,12 @@ fn read_value(arguments: ValueArguments) -> Result<Vec<u8>> {
             ("standard input".to_owned(), Box::new(stdin()))
         }
     };
-    let limit = u64::try_from(DEFAULT_MAX_VALUE_BYTES)?;
+    let limit = u64::try_from(arguments.max_value)?;
     let mut value = Vec::new();
     input.by_ref().take(limit + 1).read_to_end(&mut value).with_context(|| format!("cannot read {name}"))?;
-    if value.len() > DEFAULT_MAX_VALUE_BYTES {
-        bail!("{name} has more than {limit} bytes, the most that this command stores in one value");
+    if value.len() > arguments.max_value {
+        let more = if arguments.max_value < MAX_VALUE_BYTES { "; --max-value allows larger ones" } else { "" };
+        bail!("{name} has more than {limit} bytes, the most that this command stores in one value{more}");
     }
     Ok(value)
 }

@@ -181,6 +181,11 @@ impl<W: World> Run<W> {
                 let expected = valid(&key).map(|()| records.contains_key(&key));
                 same(&chain.exists(&key).await, &expected)?;
             }
+            Call::GetAt(key, back) if place == 0 || self.models[n].made[place] => {
+                let version = Version(self.models[n].version.0.saturating_sub(back));
+                let expected = self.models[n].at(place, &key, version);
+                same(&known(chain.read_at(&key, version).await), &expected)?;
+            }
             Call::Read(keys) => {
                 let expected: Result<Vec<_>, _> =
                     keys.iter().map(|key| valid(key).map(|()| records.get(key).cloned())).collect();
@@ -242,7 +247,7 @@ impl<W: World> Run<W> {
             Call::Audit => self.audit(n).await?,
             Call::Sweep => drop(self.world.sweep(10).await),
             Call::Wait(seconds) => self.world.advance(Duration::from_secs(seconds)),
-            Call::Make | Call::Unmake(_) => {}
+            Call::Make | Call::Unmake(_) | Call::GetAt(..) => {}
         }
         self.observe(n).await
     }
@@ -369,6 +374,8 @@ impl<W: World> Run<W> {
         for (place, records) in model.places.iter().enumerate() {
             let chain = chain.in_collection(collection(place).as_ref()).unwrap();
             same(&chain.list_keys("").await, &Ok(records.keys().cloned().collect()))?;
+            let page = chain.scan(&ScanRequest { limit: 1000, ..ScanRequest::default() }).await;
+            same(&page.map(stash_core::ScanPage::keys), &Ok(records.keys().cloned().collect()))?;
         }
         let made = chain.collections(None).await.map(|found| {
             found.into_iter().map(|info| info.name.map_or(String::new(), |name| name.to_string())).collect::<Vec<_>>()

@@ -73,6 +73,16 @@ impl Model {
         Usage { used_bytes, key_count: records.count() as u64, quota_bytes }
     }
 
+    /// What the key was, in a place that keeps only the present.
+    pub(super) fn at(&self, place: usize, key: &str, version: Version) -> Result<Option<Known>, StorageError> {
+        valid(key)?;
+        match self.places[place].get(key) {
+            Some(record) if record.version <= version => Ok(Some(record.clone())),
+            present if version >= self.version => Ok(present.cloned()),
+            _ => Err(StorageError::VersionForgotten { key: key.to_owned(), version }),
+        }
+    }
+
     /// Does a commit, or says why not.
     pub(super) fn commit(
         &mut self,

@@ -29,6 +29,8 @@ pub(super) struct Step {
 pub(super) enum Call {
     Get(String),
     Exists(String),
+    /// As it was so many versions ago.
+    GetAt(String, u64),
     Read(Vec<String>),
     List(String),
     Page {
@@ -110,6 +112,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let call = prop_oneof![
         4 => key().prop_map(Call::Get),
         1 => key().prop_map(Call::Exists),
+        2 => (key(), 0..4_u64).prop_map(|(key, back)| Call::GetAt(key, back)),
         2 => vec(key(), 0..5).prop_map(Call::Read),
         1 => prefix().prop_map(Call::List),
         5 => (prefix(), proptest::option::of(prefix()), 1..4_usize, any::<bool>())

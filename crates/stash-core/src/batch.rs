@@ -322,7 +322,7 @@ impl Batch {
         let names = self.checks.iter_mut().map(|check| &mut check.name);
         for name in names.chain(self.mutations.iter_mut().map(|mutation| &mut mutation.name)) {
             if let Some(place) = self.places.get(name.place) {
-                name.text.insert_str(0, &place.prefix);
+                name.text = [place.prefix.as_str(), name.text.as_str()].concat();
             }
         }
         Ok(())
@@ -333,6 +333,10 @@ impl Batch {
         self.places.get(place).map_or("", |place| &place.prefix)
     }
 
+    fn own_key_bytes(&self, name: &Name) -> usize {
+        name.text.len().saturating_sub(self.prefix(name.place).len())
+    }
+
     /// The key as the component wrote it.
     pub(crate) fn own_key<'a>(&self, name: &'a Name) -> &'a str {
         name.text.get(self.prefix(name.place).len()..).unwrap_or_default()
@@ -340,8 +344,8 @@ impl Batch {
 
     /// Bytes of keys and values that it carries, as the component wrote them: the same in every layer.
     pub fn bytes(&self) -> usize {
-        let checks = self.checks.iter().map(|check| self.own_key(&check.name).len());
-        let change = |mutation: &Mutation| self.own_key(&mutation.name).len().saturating_add(mutation.change.bytes());
+        let checks = self.checks.iter().map(|check| self.own_key_bytes(&check.name));
+        let change = |mutation: &Mutation| self.own_key_bytes(&mutation.name).saturating_add(mutation.change.bytes());
         checks.chain(self.mutations.iter().map(change)).fold(0, usize::saturating_add)
     }
 
@@ -369,7 +373,7 @@ impl Batch {
             return Err(limit("the number of prefixes to clear in a batch", clears, MAX_CLEARS));
         }
         let read_bytes =
-            self.checks.iter().filter(|check| !carried(check)).map(|check| self.own_key(&check.name).len());
+            self.checks.iter().filter(|check| !carried(check)).map(|check| self.own_key_bytes(&check.name));
         let bytes = self.bytes().saturating_sub(read_bytes.sum());
         if self.mutations.len() > 1 && bytes > MAX_BATCH_BYTES {
             return Err(limit_else("the size of a batch in bytes", bytes, MAX_BATCH_BYTES, SMALLER_BATCHES));

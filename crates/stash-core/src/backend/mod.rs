@@ -264,7 +264,10 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
         batch.check_size()?;
         check_scope(&batch.scope)?;
-        self.engine().update(commit::CommitBatch::new(batch, Arc::clone(&self.shared.clock))).await
+        let (decision, remains) = commit::CommitBatch::new(batch, Arc::clone(&self.shared.clock));
+        let committed = self.engine().update(decision).await;
+        drop(remains);
+        committed
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {

@@ -11,6 +11,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::past;
 use crate::batch::{Batch, Cleared, Committed, Mutation, Outcome, SMALLER_BATCHES, limit, limit_else};
@@ -36,11 +37,17 @@ pub(super) struct CommitBatch {
     clock: Arc<dyn Clock>,
     /// The mutated records as the commit leaves them.
     after: Vec<Option<Record>>,
+    remains: Remains,
 }
 
+/// What is left of a batch when it is over: memory that its caller's thread has made, and lets go of in a fraction of the
+/// time that another would take.
+pub(super) type Remains = Arc<Mutex<(Vec<Mutation>, Vec<Option<Record>>)>>;
+
 impl CommitBatch {
-    pub(super) fn new(batch: Batch, clock: Arc<dyn Clock>) -> Self {
-        Self { cost: batch.cost(), batch, clock, after: Vec::new() }
+    pub(super) fn new(batch: Batch, clock: Arc<dyn Clock>) -> (Self, Remains) {
+        let remains = Remains::default();
+        (Self { cost: batch.cost(), batch, clock, after: Vec::new(), remains: Arc::clone(&remains) }, remains)
     }
 }
 
@@ -69,6 +76,7 @@ impl Decision for CommitBatch {
 
     fn committed(&mut self, committed: &Committed) {
         self.batch.settle(Some(committed), &self.after);
+        *self.remains.lock() = (std::mem::take(&mut self.batch.mutations), std::mem::take(&mut self.after));
     }
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use stash_host::{
-    ComponentStore, GuestLimits, Invoked, Program, Runtime, RuntimeConfig, RuntimeError, Stash, StashConfig, StoreUrl,
+    ComponentStore, GuestContext, GuestLimits, Invoked, Program, Runtime, RuntimeConfig, RuntimeError, Stash,
+    StashConfig, StoreUrl,
 };
 use tempfile::TempDir;
 use wasmtime_wasi::WasiCtx;
@@ -190,7 +191,8 @@ impl Host {
     /// # Panics
     /// Where the guest ends itself instead of answering.
     pub async fn invoke(&self, program: &Program, id: &str, call: &str) -> Result<String, RuntimeError> {
-        match self.runtime.invoke(program, self.component(id), WasiCtx::builder().build(), call).await? {
+        let context = GuestContext::new(self.component(id), WasiCtx::builder().build());
+        match self.runtime.invoke(program, context, call).await? {
             Invoked::Returned(result) => Ok(result),
             Invoked::Exited(code) => panic!("{call} ended the guest with {code:?}"),
         }

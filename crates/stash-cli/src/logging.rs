@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn start(verbose: u8) {
     let chosen = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let default = match verbose {
-        0 => "warn",
+        0 => "warn,stash::guest=info",
         1 => {
             "warn,stash=info,stash_host=info,stash_redb=info,stash_fjall=info,stash_group_commit=info,\
               stash_core=info"

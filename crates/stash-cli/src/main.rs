@@ -4,12 +4,15 @@
 mod args;
 mod collections;
 mod confirm;
+mod guest;
 mod hints;
 mod ids;
 mod kv;
 mod logging;
 mod output;
 mod run;
+mod serve;
+mod signals;
 mod status;
 mod store;
 mod target;
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::start(arguments.verbose);
     // As `wasmtime run` and `grep` have it: not run is 1, not looked at is 2.
-    let failed = if matches!(arguments.command, Command::Run(_)) { run::NOT_RUN } else { 2 };
+    let failed = if matches!(arguments.command, Command::Run(_) | Command::Serve(_)) { run::NOT_RUN } else { 2 };
     match start(arguments) {
         Ok(code) => code,
         // Whoever read our output has had enough: not an error, as with every tool in a pipe.
@@ -54,6 +57,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Run(run) => run::run(arguments.store, run).await,
+            Command::Serve(serve) => serve::serve(&arguments.store, serve).await,
             Command::Kv(kv) => kv::kv(&arguments.store, kv).await,
             Command::Collections(collections) => collections::collections(&arguments.store, collections).await,
             Command::Ids(ids) => ids::ids(&arguments.store, ids).await,

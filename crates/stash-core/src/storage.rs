@@ -187,7 +187,7 @@ pub trait ComponentStorage: Send + Sync + 'static {
 }
 
 /// Which of a component's places; see [`ComponentStorage::in_place`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PlaceName(pub(crate) Place);
 
 /// What a component stores, exactly: kept in the same commit as the data. What has expired does not count.

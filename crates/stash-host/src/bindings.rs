@@ -11,6 +11,9 @@ wasmtime::component::bindgen!({
         "stash:storage/collections.collection": crate::collection_functions::OpenCollection,
         "stash:storage/transactions.transaction": crate::transaction_functions::OpenTransaction,
     },
+    named_imports: {
+        "stash:storage/store": crate::labels::Label,
+    },
     trappable_error_type: {
         "stash:storage/types.error" => crate::failure::Failure,
     },

@@ -11,6 +11,7 @@ use stash_core::{
 };
 
 use crate::background::Background;
+use crate::keyvalue::NumberedCursors;
 
 /// The storage of one component. Its keys are the component's own. Cheap to clone; every clone, and every instance of the
 /// component, sees the same.
@@ -22,6 +23,7 @@ pub struct ComponentStore {
     chain: Arc<dyn DynStorage>,
     cache: CacheHandle,
     leases: Leases,
+    numbered_cursors: Arc<NumberedCursors>,
     background: Arc<Background>,
 }
 
@@ -33,7 +35,7 @@ impl ComponentStore {
         leases: Leases,
         background: Arc<Background>,
     ) -> Self {
-        Self { id, chain, cache, leases, background }
+        Self { id, chain, cache, leases, numbered_cursors: Arc::default(), background }
     }
 
     /// Whose storage it is.
@@ -49,6 +51,11 @@ impl ComponentStore {
     /// How many transactions the component has open.
     pub fn open_transactions(&self) -> usize {
         self.leases.open()
+    }
+
+    /// Where lists go on, for guests whose cursors are numbers.
+    pub(crate) fn numbered_cursors(&self) -> Arc<NumberedCursors> {
+        Arc::clone(&self.numbered_cursors)
     }
 
     #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a guest is told of an error. It must never show a namespace, a path or anything else of the host's: those go to
 //! the log.
 
-use stash_core::{StorageError, Version};
+use stash_core::{ComponentId, StorageError, Version};
+use tracing::warn;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 
 use crate::bindings::stash::storage::types;
@@ -37,6 +38,33 @@ pub(crate) fn push<T: Send + 'static>(table: &mut ResourceTable, entry: T) -> Re
             Err(Failure::Storage(StorageError::LimitExceeded { what, actual, limit, instead }))
         }
         pushed => Ok(pushed?),
+    }
+}
+
+/// Tells the log of an error that is the store's own fault.
+pub(crate) fn log(component: &ComponentId, error: &StorageError) {
+    if let StorageError::Io { .. } | StorageError::Corrupt { .. } = error {
+        warn!(%component, %error, "a storage call failed");
+    }
+}
+
+/// The text of the error, for interfaces that have no case for it.
+pub(crate) fn guest_text(error: StorageError) -> String {
+    match guest_error(error) {
+        types::Error::Conflict(conflict) => conflict.message,
+        types::Error::NotFound(text)
+        | types::Error::AlreadyExists(text)
+        | types::Error::QuotaExceeded(text)
+        | types::Error::InvalidKey(text)
+        | types::Error::IoError(text)
+        | types::Error::LimitExceeded(text)
+        | types::Error::Unavailable(text)
+        | types::Error::InvalidNumber(text)
+        | types::Error::InvalidArgument(text)
+        | types::Error::TransactionOver(text)
+        | types::Error::NotEmpty(text)
+        | types::Error::VersionForgotten(text)
+        | types::Error::Unsupported(text) => text,
     }
 }
 

@@ -86,7 +86,12 @@ mod collection_functions;
 mod component_store;
 mod convert;
 mod failure;
+pub mod keyvalue;
+mod labels;
+pub mod logging;
 mod runtime;
+pub mod serve;
+pub mod settings;
 mod stash;
 mod store_functions;
 mod transaction_functions;
@@ -94,9 +99,12 @@ mod url;
 mod view;
 
 pub use component_store::ComponentStore;
+pub use keyvalue::KeyValueConfig;
 pub use runtime::{
-    Allocation, CodeCache, ExitCode, GuestLimits, Invoked, Program, Runtime, RuntimeConfig, RuntimeError,
+    Allocation, AllowedHost, CodeCache, ExitCode, GuestContext, GuestLimits, HttpFailure, HttpGuest, HttpLimits,
+    InvalidHost, Invoked, LoadOptions, MakeContext, Outbound, Program, Runtime, RuntimeConfig, RuntimeError,
 };
+pub use settings::Settings;
 pub use stash::{OpenError, Stash, StashConfig};
 pub use stash_core;
 pub use stash_fjall::FjallOptions;

@@ -1,11 +1,9 @@
 //! The functions of `stash:storage/store`. Each hands its call to the caller's chain and does nothing else.
 
-use tracing::warn;
-
 use crate::bindings::stash::storage::{store, types};
-use crate::failure::{Failure, guest_error};
+use crate::failure::{self, Failure, guest_error};
 use crate::view::StorageCtxView;
-use stash_core::{ComponentStorage, StorageError, StorageExt};
+use stash_core::{ComponentStorage, StorageExt};
 
 impl types::Host for StorageCtxView<'_> {
     fn convert_error(&mut self, failure: Failure) -> wasmtime::Result<types::Error> {
@@ -13,9 +11,7 @@ impl types::Host for StorageCtxView<'_> {
             Failure::Storage(error) => error,
             Failure::Trap(trap) => return Err(trap),
         };
-        if let StorageError::Io { .. } | StorageError::Corrupt { .. } = &error {
-            warn!(component = %self.ctx.store().id(), %error, "a storage call failed");
-        }
+        failure::log(self.ctx.store().id(), &error);
         Ok(guest_error(error))
     }
 }

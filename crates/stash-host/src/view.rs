@@ -1,11 +1,14 @@
 //! The embedding surface: [`StorageView`] lends a component's storage out of the embedder's own store state, and
 //! [`add_to_linker`] gives guests `stash:storage`. That is all an embedder has to meet.
 
+use std::sync::Arc;
+
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::bindings::stash::storage::{capabilities, collections, store, transactions, types};
 use crate::cached_reads;
 use crate::component_store::ComponentStore;
+use crate::keyvalue::KeyValueConfig;
 
 /// Lends a guest's storage out of the state of its Wasmtime store.
 ///
@@ -27,17 +30,29 @@ pub struct StorageCtxView<'a> {
 #[derive(Debug, Clone)]
 pub struct StorageCtx {
     store: ComponentStore,
+    keyvalue: Arc<KeyValueConfig>,
 }
 
 impl StorageCtx {
     /// The guest is the component that `store` belongs to; see [`Stash::component`](crate::Stash::component).
     pub fn new(store: ComponentStore) -> Self {
-        Self { store }
+        Self { store, keyvalue: Arc::default() }
+    }
+
+    /// The same, with other rules for the key-value interfaces of other hosts.
+    #[must_use]
+    pub fn with_keyvalue(self, keyvalue: Arc<KeyValueConfig>) -> Self {
+        Self { keyvalue, ..self }
     }
 
     /// The storage of the component that runs here.
     pub fn store(&self) -> &ComponentStore {
         &self.store
+    }
+
+    /// The rules for the key-value interfaces of other hosts.
+    pub fn keyvalue(&self) -> &KeyValueConfig {
+        &self.keyvalue
     }
 }
 
@@ -59,7 +74,7 @@ pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmti
     Ok(())
 }
 
-struct HasStorage;
+pub(crate) struct HasStorage;
 
 impl HasData for HasStorage {
     type Data<'a> = StorageCtxView<'a>;

@@ -1,8 +1,10 @@
 //! What the command line may say, and its help. It must never do anything beyond reading arguments.
 
 mod collections;
+mod guest;
 mod kv;
 mod run;
+mod serve;
 mod values;
 
 use std::path::PathBuf;
@@ -14,8 +16,10 @@ use stash_core::ComponentId;
 use stash_host::StoreUrl;
 
 pub(crate) use collections::{CollectionsArguments, CollectionsCommand, SettingsArguments};
+pub(crate) use guest::{GuestOptions, Preset};
 pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueArguments};
 pub(crate) use run::RunArguments;
+pub(crate) use serve::{AccessLogFormat, ServeArguments};
 
 /// Where options that many commands have stand in each one's help: behind its own.
 const GLOBAL: usize = 900;
@@ -30,6 +34,7 @@ const GLOBAL: usize = 900;
 Examples:
   stash run word-count.wasm < README.md           run a command; its data stays in .stash/store.redb
   stash run --invoke 'increment()' counter.wasm   call one exported function
+  stash serve counter.wasm                        answer HTTP requests
   stash ids                                       see which components have data
   stash kv list --id app/word-count/001           see what a component has stored
   stash collections list --id app/shop/001        see which collections it has made
@@ -38,6 +43,7 @@ Examples:
 Exit codes:
   run: the guest's own; 1 where it could not be started, 134 where it trapped or ran out of time,
        130 and 143 where we were asked to end; --invoke exits with 0 also where the result is an err
+  serve: 0 after a request to end; 1 where it could not be started
   kv:  0 done, 1 no: there is no such key, a condition does not hold, or a question was answered
        with no; 2 an error, also where there is no such collection
   collections: the same; 1 where there is no such collection, or it is there already or not empty
@@ -83,6 +89,8 @@ impl StoreArguments {
 pub(crate) enum Command {
     /// Run a component: a command to its end, or one exported function
     Run(RunArguments),
+    /// Serve components that answer HTTP requests
+    Serve(ServeArguments),
     /// See and fix a component's data
     #[command(arg_required_else_help = true)]
     Kv(KvArguments),

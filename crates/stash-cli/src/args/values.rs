@@ -7,6 +7,8 @@ use bytesize::ByteSize;
 use stash_core::Timestamp;
 use stash_core::limits::MAX_VALUE_BYTES;
 
+use super::guest::Preset;
+
 /// A number of bytes, with or without a unit.
 pub(super) fn bytes(text: &str) -> Result<ByteSize, &'static str> {
     text.parse().map_err(|_| "write a number of bytes, or one with a unit such as 10MiB")
@@ -63,6 +65,17 @@ pub(super) fn attribute(text: &str) -> Result<(String, String), &'static str> {
         return Err("an attribute has a name: write NAME=VALUE");
     }
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `BUCKET/KEY=VALUE`. The bucket ends at the first `/`, the key at the first `=` behind that.
+pub(super) fn preset(text: &str) -> Result<Preset, &'static str> {
+    const HELP: &str = "write BUCKET/KEY=VALUE, in the default collection default/KEY=VALUE";
+    let (bucket, rest) = text.split_once('/').ok_or(HELP)?;
+    let (key, value) = rest.split_once('=').ok_or(HELP)?;
+    if key.is_empty() || bucket.contains('=') {
+        return Err(HELP);
+    }
+    Ok(Preset { bucket: bucket.to_owned(), key: key.to_owned(), value: value.to_owned() })
 }
 
 #[cfg(test)]

@@ -4,12 +4,9 @@ use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::{DisplayFunc, WasmFunc};
 use wasmtime::component::{ComponentExportIndex, Val};
-use wasmtime_wasi::WasiCtx;
-
-use crate::component_store::ComponentStore;
 
 use super::run::{exit_or_trap, not_started};
-use super::{ExitCode, Program, Runtime, RuntimeError};
+use super::{ExitCode, GuestContext, Program, Runtime, RuntimeError};
 
 /// An exported function: the interface it is in, if any, and its name.
 struct Export {
@@ -47,13 +44,7 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]: there is no such function, the arguments do not fit, it trapped or took too long. An `err`
     /// result is not an error.
-    pub async fn invoke(
-        &self,
-        program: &Program,
-        storage: ComponentStore,
-        wasi: WasiCtx,
-        call: &str,
-    ) -> Result<Invoked, RuntimeError> {
+    pub async fn invoke(&self, program: &Program, context: GuestContext, call: &str) -> Result<Invoked, RuntimeError> {
         let guest = &program.name;
         let refuse = |reason: String| RuntimeError::Call { guest: guest.clone(), reason };
         let (interface, call) = match call.split_once('#') {
@@ -86,7 +77,7 @@ impl Runtime {
             }
         };
 
-        let mut store = self.new_store(storage, wasi);
+        let mut store = self.new_store(program, context);
         let run = async {
             let instance = program.pre.instantiate_async(&mut store).await;
             let instance = instance.map_err(|error| not_started(guest, &error))?;
@@ -121,7 +112,7 @@ impl Runtime {
     fn exports(&self, program: &Program) -> Vec<Export> {
         let component = program.pre.component();
         let mut found = Vec::new();
-        for (name, item) in component.component_type().exports(&self.engine) {
+        for (name, item) in component.component_type().exports(component.engine()) {
             match item.ty {
                 ComponentItem::ComponentFunc(_) => {
                     if let Some((_, index)) = component.get_export(None, name) {
@@ -130,7 +121,7 @@ impl Runtime {
                 }
                 ComponentItem::ComponentInstance(instance) => {
                     let Some((_, parent)) = component.get_export(None, name) else { continue };
-                    for (function, item) in instance.exports(&self.engine) {
+                    for (function, item) in instance.exports(component.engine()) {
                         if let ComponentItem::ComponentFunc(_) = item.ty
                             && let Some((_, index)) = component.get_export(Some(&parent), function)
                         {

@@ -2,27 +2,36 @@
 //! limits. A guest is compiled and linked once ([`Program`]) and instantiated for each call. It must never let a guest
 //! hold a thread without yielding, or take more than its limits.
 
+mod context;
 mod error;
+mod flavor;
+mod http;
 mod invoke;
 mod limits;
+mod link;
 mod program;
 mod run;
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+pub use context::{AllowedHost, GuestContext, InvalidHost, Outbound};
 pub use error::RuntimeError;
+pub use http::{HttpFailure, HttpGuest, HttpLimits, MakeContext};
 pub use invoke::Invoked;
 pub use limits::GuestLimits;
-pub use program::Program;
+pub use program::{LoadOptions, Program};
 pub use run::ExitCode;
 
-use crate::component_store::ComponentStore;
-use crate::view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};
+use crate::settings::{Settings, SettingsView};
+use crate::view::{StorageCtx, StorageCtxView, StorageView};
+use flavor::Flavor;
 use limits::Limiter;
 
 /// How the runtime is set up.
@@ -65,23 +74,29 @@ const TICK: Duration = Duration::from_millis(10);
 /// Compiles, links and runs components. Cheap to clone.
 ///
 /// ```no_run
-/// use stash_host::{Runtime, RuntimeConfig, Stash, StashConfig};
+/// use stash_host::{GuestContext, Runtime, RuntimeConfig, Stash, StashConfig};
 /// use wasmtime_wasi::WasiCtx;
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let runtime = Runtime::new(RuntimeConfig::default())?;
 /// let counter = runtime.load("counter.wasm".as_ref())?;
 /// let stash = Stash::open(&"redb:store.redb".parse()?, StashConfig::default()).await?;
 /// let store = stash.component(&"app/counter/001".parse()?);
-/// let result = runtime.invoke(&counter, store, WasiCtx::builder().build(), "increment()").await?;
+/// let context = GuestContext::new(store, WasiCtx::builder().build());
+/// let result = runtime.invoke(&counter, context, "increment()").await?;
 /// println!("{result:?}");
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct Runtime {
-    engine: Engine,
-    linker: Linker<GuestState>,
-    limits: GuestLimits,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: RuntimeConfig,
+    plain: Flavor,
+    /// For components of WASI 0.3; made when the first of them comes.
+    concurrent: OnceLock<Result<Flavor, String>>,
 }
 
 impl Runtime {
@@ -90,58 +105,39 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError::Engine`], where this machine cannot give what the configuration asks for.
     pub fn new(config: RuntimeConfig) -> Result<Self, RuntimeError> {
-        let failed = |error: wasmtime::Error| RuntimeError::Engine { reason: format!("{error:#}") };
-        let engine = Engine::new(&engine_config(&config).map_err(failed)?).map_err(failed)?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
-        add_to_linker(&mut linker).map_err(failed)?;
-        start_ticking(&engine)?;
-        Ok(Self { engine, linker, limits: config.limits })
+        let plain = Flavor::new(&config, false)?;
+        Ok(Self { inner: Arc::new(Inner { config, plain, concurrent: OnceLock::new() }) })
+    }
+
+    fn limits(&self) -> &GuestLimits {
+        &self.inner.config.limits
+    }
+
+    /// The engine for components that need component-model concurrency.
+    fn concurrent(&self) -> Result<&Flavor, RuntimeError> {
+        let made = self.inner.concurrent.get_or_init(|| {
+            Flavor::new(&self.inner.config, true).map_err(|error| match error {
+                RuntimeError::Engine { reason } => reason,
+                error => error.to_string(),
+            })
+        });
+        made.as_ref().map_err(|reason| RuntimeError::Engine { reason: reason.clone() })
     }
 
     /// A store with the state of one run of a guest.
-    fn new_store(&self, storage: ComponentStore, wasi: WasiCtx) -> Store<GuestState> {
+    fn new_store(&self, program: &Program, context: GuestContext) -> Store<GuestState> {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(self.limits.resources);
-        let storage = StorageCtx::new(storage);
-        let state = GuestState { wasi, table, storage, limiter: Limiter::new(&self.limits) };
-        let mut store = Store::new(&self.engine, state);
+        table.set_max_capacity(self.limits().resources);
+        let GuestContext { storage, wasi, settings, outbound } = context;
+        let limiter = Limiter::new(self.limits());
+        let state = GuestState { wasi, http: WasiHttpCtx::new(), outbound, settings, table, storage, limiter };
+        let mut store = Store::new(program.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
         // The deadline itself is a timeout around the call: it needs only that the guest yields.
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
         store
     }
-}
-
-fn engine_config(config: &RuntimeConfig) -> wasmtime::Result<wasmtime::Config> {
-    let mut engine = wasmtime::Config::new();
-    engine.epoch_interruption(true);
-    // Makes every call between guest and host twice as fast, and rules out only what `wasi` 0.3 guests need.
-    engine.concurrency_support(false);
-    engine.cache(match &config.code_cache {
-        CodeCache::Off => None,
-        CodeCache::Folder(folder) => {
-            let mut cache = wasmtime::CacheConfig::new();
-            cache.with_directory(folder);
-            Some(wasmtime::Cache::new(cache)?)
-        }
-        // A home that cannot be written to costs time, not the run.
-        CodeCache::User => wasmtime::Cache::from_file(None)
-            .inspect_err(|error| tracing::warn!("compiled code is not kept: {error:#}"))
-            .ok(),
-    });
-    if let Allocation::Pooled(instances) = config.allocation {
-        let mut pool = PoolingAllocationConfig::new();
-        pool.total_component_instances(instances)
-            .total_stacks(instances)
-            .total_core_instances(instances.saturating_mul(4))
-            .total_memories(instances.saturating_mul(2))
-            .total_tables(instances.saturating_mul(4))
-            .max_memory_size(config.limits.memory_bytes);
-        engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    }
-    Ok(engine)
 }
 
 /// Moves the engine's epoch on until the engine is gone.
@@ -164,6 +160,9 @@ fn start_ticking(engine: &Engine) -> Result<(), RuntimeError> {
 /// What a Wasmtime store of the runtime holds.
 struct GuestState {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+    settings: Settings,
     table: ResourceTable,
     storage: StorageCtx,
     limiter: Limiter,
@@ -178,5 +177,17 @@ impl WasiView for GuestState {
 impl StorageView for GuestState {
     fn storage(&mut self) -> StorageCtxView<'_> {
         StorageCtxView { ctx: &mut self.storage, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for GuestState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+impl SettingsView for GuestState {
+    fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
     }
 }

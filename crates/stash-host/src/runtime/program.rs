@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use tracing::debug;
 use wasmtime::component::{Component, InstancePre};
 
+use super::flavor::Flavor;
+use super::link::link;
 use super::{GuestState, Runtime, RuntimeError};
 
 /// A component that is ready to be instantiated. Cheap to clone.
@@ -12,6 +13,13 @@ use super::{GuestState, Runtime, RuntimeError};
 pub struct Program {
     pub(super) name: String,
     pub(super) pre: InstancePre<GuestState>,
+}
+
+/// How a component is linked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Whether imports that the host does not have trap when they are called, instead of being an error now.
+    pub stub_unknown_imports: bool,
 }
 
 impl Program {
@@ -32,6 +40,14 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]: the file cannot be read, is not a component, or imports what the host does not have.
     pub fn load(&self, file: &Path) -> Result<Program, RuntimeError> {
+        self.load_with(file, LoadOptions::default())
+    }
+
+    /// As [`load`](Self::load), linked as `options` say.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_with(&self, file: &Path, options: LoadOptions) -> Result<Program, RuntimeError> {
         let name = file.display().to_string();
         let bytes = std::fs::read(file).map_err(|error| {
             let reason = match error.kind() {
@@ -41,7 +57,7 @@ impl Runtime {
             };
             RuntimeError::Read { guest: name.clone(), reason }
         })?;
-        self.load_bytes(&name, &bytes)
+        self.load_bytes_with(&name, &bytes, options)
     }
 
     /// Compiles and links the component in `bytes`; `name` is what errors call it.
@@ -49,6 +65,14 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`]: it is not a component, or imports what the host does not have.
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Program, RuntimeError> {
+        self.load_bytes_with(name, bytes, LoadOptions::default())
+    }
+
+    /// As [`load_bytes`](Self::load_bytes), linked as `options` say.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_bytes_with(&self, name: &str, bytes: &[u8], options: LoadOptions) -> Result<Program, RuntimeError> {
         let refuse = |reason: String| RuntimeError::NotAComponent { guest: name.to_owned(), reason };
         match bytes.strip_prefix(b"\0asm") {
             Some(rest) if !rest.starts_with(COMPONENT) => {
@@ -66,25 +90,43 @@ impl Runtime {
             }
             _ => {}
         }
-        let component = Component::new(&self.engine, bytes).map_err(|error| refuse(one_line(&error)))?;
-        let pre = self.linker.instantiate_pre(&component);
-        let pre =
-            pre.map_err(|error| RuntimeError::Link { guest: name.to_owned(), reason: missing(&component, &error) })?;
+        let (component, flavor) = self.compile(bytes).map_err(|error| match error {
+            NotCompiled::Refused(reason) => refuse(reason),
+            NotCompiled::Engine(error) => error,
+        })?;
+        let pre = link(&flavor.linker, &component, options)
+            .map_err(|reason| RuntimeError::Link { guest: name.to_owned(), reason })?;
         Ok(Program { name: name.to_owned(), pre })
+    }
+
+    /// Compiles for the engine that the component needs: the one without concurrency where it can.
+    fn compile(&self, bytes: &[u8]) -> Result<(Component, &Flavor), NotCompiled> {
+        let plain = &self.inner.plain;
+        match Component::new(&plain.engine, bytes) {
+            Ok(component) if !imports_wasi_3(&component) => return Ok((component, plain)),
+            Ok(_) => {}
+            // Validated before anything is compiled, so that asking costs little.
+            Err(error) if format!("{error:#}").contains("async") => {}
+            Err(error) => return Err(NotCompiled::Refused(one_line(&error))),
+        }
+        let concurrent = self.concurrent().map_err(NotCompiled::Engine)?;
+        let component =
+            Component::new(&concurrent.engine, bytes).map_err(|error| NotCompiled::Refused(one_line(&error)))?;
+        Ok((component, concurrent))
     }
 }
 
-/// Which import is missing or has another shape, and what there is.
-fn missing(component: &Component, error: &wasmtime::Error) -> String {
-    const OFFER: &str = "it has WASI 0.2 (what wasi:cli/command imports) and stash:storage@0.1.0";
-    debug!("linking failed: {error:#}");
-    let said = format!("{error:#}");
+enum NotCompiled {
+    Refused(String),
+    Engine(RuntimeError),
+}
+
+/// Whether a component imports what only the engine with concurrency offers, though it has nothing async in it.
+fn imports_wasi_3(component: &Component) -> bool {
     let kind = component.component_type();
-    let mut imports = kind.imports(component.engine()).map(|(name, _)| name);
-    match imports.find(|name| said.contains(&format!("`{name}`"))) {
-        Some(name) => format!("it imports {name}, which this host does not have, or not in that shape; {OFFER}"),
-        None => format!("{said}; {OFFER}"),
-    }
+    kind.imports(component.engine())
+        .chain(kind.exports(component.engine()))
+        .any(|(name, _)| name.starts_with("wasi:") && name.contains("@0.3."))
 }
 
 /// An error about a file's contents on one line; errors of the text form draw the place on several.

@@ -3,42 +3,48 @@
 use std::future::Future;
 
 use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
-use wasmtime_wasi::{I32Exit, WasiCtx};
+use wasmtime_wasi::p3::bindings as p3;
 
-use crate::component_store::ComponentStore;
-
-use super::{Program, Runtime, RuntimeError};
+use super::{GuestContext, Program, Runtime, RuntimeError};
 
 /// How a command ended, as a process would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitCode(pub i32);
 
 impl Runtime {
-    /// Runs a `wasi:cli/command` component to its end, with a component's `storage`. `wasi` has its arguments, environment,
-    /// folders and streams.
+    /// Runs a `wasi:cli/command` component to its end, with what `context` gives it.
     ///
     /// Dropping the future stops the guest; what it had stored stays stored.
     ///
     /// # Errors
     /// [`RuntimeError`]: it is not a command, trapped or took too long. An exit code is not an error.
-    pub async fn run_command(
-        &self,
-        program: &Program,
-        storage: ComponentStore,
-        wasi: WasiCtx,
-    ) -> Result<ExitCode, RuntimeError> {
+    pub async fn run_command(&self, program: &Program, context: GuestContext) -> Result<ExitCode, RuntimeError> {
         let guest = &program.name;
-        let command = CommandPre::new(program.pre.clone()).map_err(|_| RuntimeError::Call {
-            guest: guest.clone(),
-            reason: format!("it is not a command (it does not export wasi:cli/run); {}", self.offer(program)),
-        })?;
-        let mut store = self.new_store(storage, wasi);
-        let run = async {
-            let command = command.instantiate_async(&mut store).await.map_err(|error| not_started(guest, &error))?;
-            Ok(command.wasi_cli_run().call_run(&mut store).await)
+        let mut store = self.new_store(program, context);
+        let ended = if let Ok(command) = CommandPre::new(program.pre.clone()) {
+            let run = async {
+                let command =
+                    command.instantiate_async(&mut store).await.map_err(|error| not_started(guest, &error))?;
+                Ok(command.wasi_cli_run().call_run(&mut store).await)
+            };
+            self.within_deadline(guest, run).await??
+        } else if let Ok(command) = p3::CommandPre::new(program.pre.clone()) {
+            let run = async {
+                let command =
+                    command.instantiate_async(&mut store).await.map_err(|error| not_started(guest, &error))?;
+                let run = store.run_concurrent(async |store| command.wasi_cli_run().call_run(store).await);
+                Ok(run.await.flatten())
+            };
+            self.within_deadline(guest, run).await??
+        } else {
+            return Err(RuntimeError::Call {
+                guest: guest.clone(),
+                reason: format!("it is not a command (it does not export wasi:cli/run); {}", self.offer(program)),
+            });
         };
-        match self.within_deadline(guest, run).await?? {
+        match ended {
             Ok(Ok(())) => Ok(ExitCode(0)),
             Ok(Err(())) => Ok(ExitCode(1)),
             Err(error) => exit_or_trap(guest, &error),
@@ -51,7 +57,7 @@ impl Runtime {
         guest: &str,
         call: impl Future<Output = T>,
     ) -> Result<T, RuntimeError> {
-        let Some(deadline) = self.limits.deadline else { return Ok(call.await) };
+        let Some(deadline) = self.limits().deadline else { return Ok(call.await) };
         tokio::time::timeout(deadline, call)
             .await
             .map_err(|_| RuntimeError::Deadline { guest: guest.to_owned(), seconds: deadline.as_secs_f64() })
@@ -75,7 +81,7 @@ pub(super) fn not_started(guest: &str, error: &wasmtime::Error) -> RuntimeError 
 }
 
 /// The trap itself for the error; where in the guest it happened for the log.
-fn trap(guest: &str, error: &wasmtime::Error) -> RuntimeError {
+pub(super) fn trap(guest: &str, error: &wasmtime::Error) -> RuntimeError {
     if let Some(place) = error.downcast_ref::<WasmBacktrace>() {
         tracing::info!("{guest} trapped: {place}");
     }

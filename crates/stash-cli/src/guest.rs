@@ -1,0 +1,190 @@
+//! A guest as the command line or a configuration names it, and what it is given. It must never be given more than that,
+//! and least of all the store itself.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use stash_core::{CollectionSettings, ComponentId, Condition, SetOptions, StorageError, StorageExt};
+use stash_host::{
+    ComponentStore, GuestContext, KeyValueConfig, LoadOptions, Outbound, Program, Runtime, Settings, Stash, StorageCtx,
+    StoreUrl,
+};
+use wasmtime_wasi::filesystem::FsPerms;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+
+use crate::args::{GuestOptions, Preset};
+use crate::store;
+
+/// A guest and what it is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Guest {
+    /// Its file.
+    pub(crate) file: PathBuf,
+    /// Whose data it uses.
+    pub(crate) id: ComponentId,
+    env: Vec<(String, String)>,
+    dirs: Vec<String>,
+    settings: Settings,
+    outbound: Outbound,
+    keyvalue: Arc<KeyValueConfig>,
+    presets: Vec<Preset>,
+    load: LoadOptions,
+}
+
+impl Guest {
+    /// The guest in a file, with what the command line gives it.
+    pub(crate) fn new(file: &Path, options: &GuestOptions) -> Result<Self> {
+        let id = match &options.id {
+            Some(id) => id.clone(),
+            None => derive_id(file)?,
+        };
+        let mut env = Vec::new();
+        for variable in &options.env {
+            env.push(match variable.split_once('=') {
+                Some((name, value)) => (name.to_owned(), value.to_owned()),
+                None => match std::env::var(variable) {
+                    Ok(value) => (variable.clone(), value),
+                    Err(error) => bail!("--env {variable}: {error}; give it a value with --env {variable}=VALUE"),
+                },
+            });
+        }
+        let allowed = options.allow_bucket.iter().map(|name| if name.is_empty() { "default" } else { name });
+        let keyvalue = KeyValueConfig {
+            allowed: (!options.allow_bucket.is_empty()).then(|| allowed.map(str::to_owned).collect()),
+            max_result_bytes: usize::try_from(options.max_result.0).unwrap_or(usize::MAX),
+        };
+        Ok(Self {
+            file: file.to_owned(),
+            id,
+            env,
+            dirs: options.dir.clone(),
+            settings: options.config.iter().cloned().collect(),
+            outbound: options.allow_http.iter().cloned().collect(),
+            keyvalue: Arc::new(keyvalue),
+            presets: options.preset.clone(),
+            load: LoadOptions { stub_unknown_imports: options.stub_unknown_imports },
+        })
+    }
+
+    /// Compiles it, on a thread of its own: that takes seconds, and a request to end must be heard meanwhile.
+    pub(crate) async fn load(&self, runtime: &Runtime) -> Result<Program> {
+        let (runtime, file, options) = (runtime.clone(), self.file.clone(), self.load);
+        Ok(tokio::task::spawn_blocking(move || runtime.load_with(&file, options)).await??)
+    }
+
+    /// Its storage, with what it is to find there.
+    pub(crate) async fn storage(&self, stash: &Stash) -> Result<ComponentStore> {
+        let store = stash.component(&self.id);
+        for preset in &self.presets {
+            let shown = format!("{}/{}", preset.bucket, preset.key);
+            let bucket = match preset.bucket.as_str() {
+                "" | "default" => store.clone(),
+                name => {
+                    let name = name.parse().with_context(|| format!("--preset {shown}"))?;
+                    store.open_or_create_collection(&name, &CollectionSettings::default()).await?
+                }
+            };
+            let absent = Some(Condition::Absent);
+            match bucket.set_with(&preset.key, preset.value.clone(), SetOptions::default(), absent).await {
+                Ok(_) | Err(StorageError::AlreadyExists { .. }) => {}
+                Err(error) => return Err(error).with_context(|| format!("--preset {shown}")),
+            }
+        }
+        Ok(store)
+    }
+
+    /// Its environment and folders; no streams and no arguments.
+    pub(crate) fn wasi(&self, url: &StoreUrl) -> Result<WasiCtxBuilder> {
+        let mut wasi = WasiCtxBuilder::new();
+        for (name, value) in &self.env {
+            wasi.env(name, value);
+        }
+        for folder in &self.dirs {
+            let (host, guest) = folder.split_once("::").unwrap_or((folder, folder));
+            if let Some(path) = store::place(url)
+                && holds(Path::new(host), path)
+            {
+                bail!(
+                    "--dir '{folder}' would give the guest the store {} with everybody's data; keep the store elsewhere with --store",
+                    path.display()
+                );
+            }
+            wasi.preopened_dir(host, guest, FsPerms::ReadWrite).map_err(|error| {
+                anyhow!("--dir '{folder}': the folder '{host}' cannot be opened: {}", error.root_cause())
+            })?;
+        }
+        Ok(wasi)
+    }
+
+    /// All that one instance of it is given.
+    pub(crate) fn context(&self, storage: ComponentStore, wasi: WasiCtx) -> GuestContext {
+        GuestContext {
+            storage: StorageCtx::new(storage).with_keyvalue(Arc::clone(&self.keyvalue)),
+            wasi,
+            settings: self.settings.clone(),
+            outbound: self.outbound.clone(),
+        }
+    }
+}
+
+/// `app/FILE/001`, after the file's name without its ending.
+fn derive_id(guest: &Path) -> Result<ComponentId> {
+    let stem = guest.file_stem().unwrap_or_default().to_string_lossy();
+    ComponentId::new("app", &stem, "001")
+        .with_context(|| format!("{} does not make a component id; name one with --id", guest.display()))
+}
+
+/// Whether a guest that has the folder could reach the store, which is a file or a folder: it is, or would be made, in the
+/// guest's, or the other way round; or the way to it, or another name of it, may be.
+fn holds(folder: &Path, store: &Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else { return false };
+    let Ok(store) = std::path::absolute(store) else { return true };
+    has_other_names(&store)
+        || way_to(&store, 0).is_none_or(|way| {
+            way.iter().any(|place| *place != folder && place.starts_with(&folder))
+                || way.last().is_some_and(|store| folder.starts_with(store))
+        })
+}
+
+/// Every entry of a folder that the system looks up on its way to `path`, links followed, there or not; `None` where the
+/// way does not end.
+fn way_to(path: &Path, links: usize) -> Option<Vec<PathBuf>> {
+    const LINKS: usize = 40;
+    let mut way = Vec::new();
+    let mut here = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                here.pop();
+            }
+            Component::CurDir => {}
+            part => {
+                here.push(part);
+                way.push(here.clone());
+                if let Ok(target) = here.read_link() {
+                    if links >= LINKS {
+                        return None;
+                    }
+                    here.pop();
+                    way.extend(way_to(&here.join(target), links + 1)?);
+                    here = way.last().cloned().unwrap_or_default();
+                }
+            }
+        }
+    }
+    // Where it ends, which is not where it was last looked up after a "..".
+    way.push(here);
+    Some(way)
+}
+
+#[cfg(unix)]
+fn has_other_names(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|found| found.is_file() && found.nlink() > 1)
+}
+
+#[cfg(not(unix))]
+fn has_other_names(_: &Path) -> bool {
+    false
+}

@@ -1,0 +1,66 @@
+//! What `bindgen!` makes of the key-value interfaces of other hosts: a module for each shape. All of them hand out the same
+//! [`Bucket`](super::bucket::Bucket). Nothing is written by hand here.
+
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+
+/// `wasi:keyvalue@0.2.0-draft`.
+pub(crate) mod draft {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/keyvalue-draft.wit",
+        world: "wasi:keyvalue/imports@0.2.0-draft",
+        imports: { default: async | trappable },
+        with: { "wasi:keyvalue/store.bucket": crate::keyvalue::bucket::Bucket },
+        trappable_error_type: { "wasi:keyvalue/store.error" => crate::keyvalue::failure::Failure },
+    });
+}
+
+/// `wasi:keyvalue@0.2.0-draft2`, as the proposal has it.
+pub(crate) mod draft2 {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/keyvalue-draft2.wit",
+        world: "wasi:keyvalue/imports@0.2.0-draft2",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:keyvalue/store.bucket": crate::keyvalue::bucket::Bucket,
+            "wasi:keyvalue/atomics.cas": crate::keyvalue::bucket::Cas,
+        },
+        trappable_error_type: {
+            "wasi:keyvalue/store.error" => crate::keyvalue::failure::Failure,
+            "wasi:keyvalue/atomics.cas-error" => crate::keyvalue::failure::CasFailure,
+        },
+    });
+}
+
+/// `wasi:keyvalue@0.2.0-draft2`, as Spin's guests have it.
+pub(crate) mod spin_draft2 {
+    wasmtime::component::bindgen!({
+        path: "../../wit/spin-keyvalue",
+        world: "wasi:keyvalue/imports@0.2.0-draft2",
+        imports: { default: async | trappable },
+        with: {
+            "wasi:keyvalue/store.bucket": crate::keyvalue::bucket::Bucket,
+            "wasi:keyvalue/atomics.cas": crate::keyvalue::bucket::Cas,
+        },
+        trappable_error_type: {
+            "wasi:keyvalue/store.error" => crate::keyvalue::failure::Failure,
+            "wasi:keyvalue/atomics.cas-error" => crate::keyvalue::failure::CasFailure,
+        },
+    });
+}
+
+/// `fermyon:spin/key-value@2.0.0`.
+pub(crate) mod spin2 {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/spin-2.wit",
+        inline: "
+            package stash:spin2;
+            world imports {
+                import fermyon:spin/key-value@2.0.0;
+            }
+        ",
+        world: "stash:spin2/imports",
+        imports: { default: async | trappable },
+        with: { "fermyon:spin/key-value.store": crate::keyvalue::bucket::Bucket },
+        trappable_error_type: { "fermyon:spin/key-value.error" => crate::keyvalue::failure::Failure },
+    });
+}

@@ -1,0 +1,353 @@
+//! Calling a guest that answers HTTP requests, of WASI 0.2 or 0.3. A guest that traps, hangs or answers nothing fails its
+//! own request, never another one; its time is limited until the last byte of its answer.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Store, StoreContextMut};
+use wasmtime_wasi_http::handler::{
+    ExpirationError, HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
+    WorkerStatus,
+};
+use wasmtime_wasi_http::p2::bindings::ProxyPre as Proxy2Pre;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::{WasiBody, WasiHttpView};
+
+use super::run::{not_started, trap};
+use super::{GuestContext, GuestState, Program, Runtime, RuntimeError};
+
+/// How a guest that answers HTTP requests is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// From the request to the last byte of the answer; `None` for as long as it likes.
+    pub timeout: Option<Duration>,
+    /// Requests that one instance of a WASI 0.3 component answers before it is dropped. Those of WASI 0.2 answer one.
+    pub reuse: usize,
+    /// Requests that one instance of a WASI 0.3 component answers at once.
+    pub concurrent: usize,
+    /// How long an instance of a WASI 0.3 component that has nothing to do waits for its next request.
+    pub idle: Duration,
+}
+
+impl Default for HttpLimits {
+    /// One minute; instances of WASI 0.3 answer 128 requests, 16 at once, and wait for a second.
+    fn default() -> Self {
+        Self { timeout: Some(Duration::from_mins(1)), reuse: 128, concurrent: 16, idle: Duration::from_secs(1) }
+    }
+}
+
+/// What each instance is given.
+pub type MakeContext = Arc<dyn Fn() -> GuestContext + Send + Sync>;
+
+/// A guest that answers HTTP requests. Clones are the same guest.
+#[derive(Clone)]
+pub struct HttpGuest {
+    runtime: Runtime,
+    program: Program,
+    limits: HttpLimits,
+    make_context: MakeContext,
+    handler: Handler,
+}
+
+#[derive(Clone)]
+enum Handler {
+    Wasi2(Proxy2Pre<GuestState>),
+    Wasi3(ProxyHandler<Wasi3>),
+}
+
+/// Why a guest has not answered a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpFailure {
+    /// It could not be started, or trapped.
+    #[error(transparent)]
+    Guest(#[from] RuntimeError),
+    /// It took longer than it may.
+    #[error("{guest} did not answer in {seconds} s, its time limit")]
+    Timeout {
+        /// The guest's file.
+        guest: String,
+        /// The limit.
+        seconds: f64,
+    },
+    /// It ended without an answer, or with an error in its place.
+    #[error("{guest} gave no answer: {reason}")]
+    NoAnswer {
+        /// The guest's file.
+        guest: String,
+        /// What it did.
+        reason: String,
+    },
+    /// The request itself cannot be told to a guest.
+    #[error("the request cannot be handed to a guest: {reason}")]
+    BadRequest {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Runtime {
+    /// A guest that answers HTTP requests: a component with `wasi:http/incoming-handler` of WASI 0.2 or `wasi:http/handler`
+    /// of 0.3. `make_context` makes what each instance is given.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Call`] where the component does not answer HTTP requests.
+    pub fn http(
+        &self,
+        program: &Program,
+        limits: HttpLimits,
+        make_context: MakeContext,
+    ) -> Result<HttpGuest, RuntimeError> {
+        let handler = if let Ok(pre) = ServicePre::new(program.pre.clone()) {
+            Handler::Wasi3(ProxyHandler::new(Wasi3 {
+                runtime: self.clone(),
+                program: program.clone(),
+                pre: ProxyPre::P3(pre),
+                limits: limits.clone(),
+                make_context: Arc::clone(&make_context),
+            }))
+        } else if let Ok(pre) = Proxy2Pre::new(program.pre.clone()) {
+            Handler::Wasi2(pre)
+        } else {
+            return Err(RuntimeError::Call {
+                guest: program.name.clone(),
+                reason: format!(
+                    "it does not answer HTTP requests (it exports neither wasi:http/incoming-handler nor \
+                     wasi:http/handler); {}",
+                    self.offer(program)
+                ),
+            });
+        };
+        Ok(HttpGuest { runtime: self.clone(), program: program.clone(), limits, make_context, handler })
+    }
+}
+
+impl HttpGuest {
+    /// Hands a request to the guest. `kept` is dropped when the guest is done with it, which may be after its answer.
+    ///
+    /// Dropping the future stops a guest of WASI 0.2; what it had stored stays stored.
+    ///
+    /// # Errors
+    /// [`HttpFailure`].
+    pub async fn handle(
+        &self,
+        request: Request<WasiBody>,
+        kept: impl Send + 'static,
+    ) -> Result<Response<WasiBody>, HttpFailure> {
+        match &self.handler {
+            Handler::Wasi2(pre) => self.handle_wasi_2(pre.clone(), request, kept).await,
+            Handler::Wasi3(handler) => {
+                let answer = handler.handle((), request).await.map_err(|error| self.failure(&error))?;
+                Ok(answer.map(|body| Keeping { body, _kept: kept }.boxed_unsync()))
+            }
+        }
+    }
+
+    async fn handle_wasi_2(
+        &self,
+        pre: Proxy2Pre<GuestState>,
+        request: Request<WasiBody>,
+        kept: impl Send + 'static,
+    ) -> Result<Response<WasiBody>, HttpFailure> {
+        let bad = |error: wasmtime::Error| HttpFailure::BadRequest { reason: format!("{error:#}") };
+        let guest = &self.program.name;
+        let mut store = self.runtime.new_store(&self.program, (self.make_context)());
+        let (answer, mut answered) = oneshot::channel();
+        let request = store.data_mut().http().new_incoming_request(Scheme::Http, request).map_err(bad)?;
+        let answer = store.data_mut().http().new_response_outparam(answer).map_err(bad)?;
+        let (name, limit) = (guest.clone(), self.limits.timeout);
+        let mut call = Box::pin(async move {
+            let _kept = kept;
+            let call = async {
+                let proxy = pre.instantiate_async(&mut store).await.map_err(|error| not_started(&name, &error))?;
+                let handler = proxy.wasi_http_incoming_handler();
+                handler.call_handle(&mut store, request, answer).await.map_err(|error| trap(&name, &error))?;
+                Ok::<(), HttpFailure>(())
+            };
+            match limit {
+                None => call.await,
+                Some(limit) => tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+                    Err(HttpFailure::Timeout { guest: name.clone(), seconds: limit.as_secs_f64() })
+                }),
+            }
+        });
+        let answer = tokio::select! {
+            biased;
+            // Most guests have written all of a small answer when they first let go.
+            ended = &mut call => match (answered.try_recv(), ended) {
+                (Ok(answer), Ok(())) => answer,
+                (Ok(answer), Err(error)) => {
+                    tracing::warn!("after its answer: {error}");
+                    answer
+                }
+                (Err(_), Err(error)) => return Err(error),
+                (Err(_), Ok(())) => {
+                    let reason = "it returned without setting a response".to_owned();
+                    return Err(HttpFailure::NoAnswer { guest: guest.clone(), reason });
+                }
+            },
+            Ok(answer) = &mut answered => {
+                tokio::spawn(async move {
+                    if let Err(error) = call.await {
+                        tracing::warn!("within its answer: {error}");
+                    }
+                });
+                answer
+            }
+        };
+        match answer {
+            Ok(answer) => Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync())),
+            Err(code) => Err(HttpFailure::NoAnswer { guest: guest.clone(), reason: format!("it answered {code:?}") }),
+        }
+    }
+
+    fn failure(&self, error: &wasmtime::Error) -> HttpFailure {
+        let guest = &self.program.name;
+        if error.is::<ExpirationError>() {
+            let seconds = self.limits.timeout.unwrap_or_default().as_secs_f64();
+            return HttpFailure::Timeout { guest: guest.clone(), seconds };
+        }
+        if error.is::<wasmtime::Trap>() {
+            return trap(guest, error).into();
+        }
+        HttpFailure::NoAnswer { guest: guest.clone(), reason: format!("{error:#}") }
+    }
+}
+
+impl fmt::Debug for HttpGuest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpGuest").field("program", &self.program.name).finish_non_exhaustive()
+    }
+}
+
+/// An answer that keeps something until it is over.
+struct Keeping<K> {
+    body: WasiBody,
+    _kept: K,
+}
+
+impl<K> Unpin for Keeping<K> {}
+
+impl<K> http_body::Body for Keeping<K> {
+    type Data = bytes::Bytes;
+    type Error = wasmtime_wasi_http::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// How instances of a WASI 0.3 component are made and used again.
+struct Wasi3 {
+    runtime: Runtime,
+    program: Program,
+    pre: ProxyPre<GuestState>,
+    limits: HttpLimits,
+    make_context: MakeContext,
+}
+
+impl HandlerState for Wasi3 {
+    type StoreData = GuestState;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<GuestState, Expiration, Worker>> {
+        let mut store = self.runtime.new_store(&self.program, (self.make_context)());
+        let start = self.pre.instantiate_async(&mut store);
+        let proxy = match self.limits.timeout {
+            None => start.await?,
+            Some(limit) => tokio::time::timeout(limit, start).await.map_err(|_| ExpirationError)??,
+        };
+        Ok(Instance {
+            store,
+            proxy,
+            view: GuestState::http,
+            expiration: Expiration {
+                idle: self.limits.idle,
+                timeout: self.limits.timeout,
+                sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            },
+            state: Worker { limits: self.limits.clone(), guest: self.program.name.clone() },
+        })
+    }
+}
+
+/// When an instance is dropped: after some time without requests, or with one that takes too long.
+struct Expiration {
+    idle: Duration,
+    timeout: Option<Duration>,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+        let limit = match status {
+            WorkerStatus::Idle => Some(self.idle),
+            WorkerStatus::Requests | WorkerStatus::PostReturn => self.timeout,
+        };
+        let Some(deadline) = limit.and_then(|limit| start.checked_add(limit)) else { return Poll::Pending };
+        if self.sleep.deadline() != deadline.into() {
+            self.sleep.as_mut().reset(deadline.into());
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+/// How much one instance takes on.
+struct Worker {
+    limits: HttpLimits,
+    guest: String,
+}
+
+impl WorkerState for Worker {
+    type StoreData = GuestState;
+    type RequestData = ();
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        if total >= self.limits.reuse {
+            ShouldAccept::Never
+        } else if concurrent >= self.limits.concurrent {
+            ShouldAccept::No
+        } else {
+            ShouldAccept::Yes
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _: StoreContextMut<'_, GuestState>,
+        (): (),
+        _: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
+        match self.limits.timeout {
+            Some(limit) => Box::pin(tokio::time::sleep(limit)),
+            None => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn drop(&self, store: Store<GuestState>, result: Result<(), wasmtime::Error>) {
+        if let Err(error) = result {
+            tracing::warn!("an instance of {} ended: {error:#}", self.guest);
+        }
+        drop(store);
+    }
+}

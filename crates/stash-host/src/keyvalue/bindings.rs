@@ -64,3 +64,34 @@ pub(crate) mod spin2 {
         trappable_error_type: { "fermyon:spin/key-value.error" => crate::keyvalue::failure::Failure },
     });
 }
+
+/// `wasmcloud:keyvalue@0.2.0`.
+pub(crate) mod wasmcloud {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/wasmcloud-keyvalue.wit",
+        world: "wasmcloud:keyvalue/imports@0.2.0",
+        imports: { default: trappable },
+        with: { "wasmcloud:keyvalue/types.bucket": crate::keyvalue::bucket::Bucket },
+        trappable_error_type: { "wasmcloud:keyvalue/types.error" => crate::keyvalue::failure::Failure },
+    });
+}
+
+/// `spin:key-value@3.0.0`.
+pub(crate) mod spin3 {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/spin-3.wit",
+        inline: "
+            package stash:spin3;
+            world imports {
+                import spin:key-value/key-value@3.0.0;
+            }
+        ",
+        world: "stash:spin3/imports",
+        imports: {
+            "spin:key-value/key-value.[method]store.get-keys": store | trappable,
+            default: trappable,
+        },
+        with: { "spin:key-value/key-value.store": crate::keyvalue::bucket::Bucket },
+        trappable_error_type: { "spin:key-value/key-value.error" => crate::keyvalue::failure::Failure },
+    });
+}

@@ -7,7 +7,9 @@ mod cursors;
 mod failure;
 mod operations;
 mod spin;
+mod spin3;
 mod wasi;
+mod wasmcloud;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -122,6 +124,22 @@ pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>, shape: Dr
         }
     }
     spin2::fermyon::spin::key_value::add_to_linker::<T, HasStorage>(linker, T::storage)
+}
+
+/// Gives guests the key-value interfaces whose functions are async, in a linker of an engine with component-model
+/// concurrency whose state lends a [`StorageView`]: `wasmcloud:keyvalue@0.2.0` and `spin:key-value@3.0.0`.
+///
+/// # Errors
+/// Wasmtime's, where the linker has one of the interfaces already.
+pub fn add_async_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    use bindings::spin3::spin::key_value::key_value;
+    use bindings::wasmcloud::wasmcloud::keyvalue::{atomics, batch, cas, store, types};
+    types::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    store::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    atomics::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    cas::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    batch::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    key_value::add_to_linker::<T, HasStorage>(linker, T::storage)
 }
 
 /// The interfaces of `wasi:keyvalue` in the labelled imports of a component. Each label is a collection of the component's

@@ -1,7 +1,11 @@
 //! What all shapes of key-value interfaces do, once. Names and types of the shapes are not known here.
 
+use std::time::Duration;
+
 use stash_core::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, MAX_READ_KEYS};
-use stash_core::{Batch, ComponentStorage, Condition, Record, ScanRequest, StorageError, StorageExt};
+use stash_core::{
+    Batch, ComponentId, ComponentStorage, Condition, Expiry, Record, ScanRequest, SetOptions, StorageError, StorageExt,
+};
 use wasmtime::component::Resource;
 
 use super::bucket::{Bucket, Cas, open};
@@ -12,6 +16,14 @@ use crate::view::StorageCtxView;
 /// A first page has at least so many bytes of keys, or [`DEFAULT_PAGE_ITEMS`] keys, where there are as many: guests that
 /// ignore the cursor see all of a list that is not large.
 const MIN_PAGE_BYTES: usize = 1024 * 1024;
+
+/// A bucket in use: what a call needs of the guest's state, so that it can wait without holding that.
+#[derive(Clone)]
+pub(crate) struct OpenBucket {
+    store: ComponentStore,
+    /// Bytes in one answer.
+    limit: usize,
+}
 
 impl StorageCtxView<'_> {
     /// Opens a bucket; under a label, one of the label's own.
@@ -24,8 +36,10 @@ impl StorageCtxView<'_> {
         Ok(self.table.push(bucket)?)
     }
 
-    pub(crate) fn bucket(&self, bucket: &Resource<Bucket>) -> Result<ComponentStore, Failure> {
-        Ok(self.table.get(bucket).map_err(trap)?.store.clone())
+    /// The bucket of a handle.
+    pub(crate) fn bucket(&self, bucket: &Resource<Bucket>) -> Result<OpenBucket, Failure> {
+        let store = self.table.get(bucket).map_err(trap)?.store.clone();
+        Ok(OpenBucket { store, limit: self.ctx.keyvalue().max_result_bytes })
     }
 
     pub(crate) fn drop_bucket(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -33,179 +47,8 @@ impl StorageCtxView<'_> {
         Ok(())
     }
 
-    pub(crate) async fn bucket_get(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        key: &str,
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        let limit = self.ctx.keyvalue().max_result_bytes;
-        let store = &self.table.get(bucket).map_err(trap)?.store;
-        let mut cached = None;
-        if store.look(key, &mut |record| cached = record.map(|record| record.value.clone())) {
-            return copied(cached, limit);
-        }
-        copied(store.get(key).await?, limit)
-    }
-
-    pub(crate) async fn bucket_set(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        key: &str,
-        value: Vec<u8>,
-    ) -> Result<(), Failure> {
-        Ok(self.bucket(bucket)?.set(key, value).await?)
-    }
-
-    pub(crate) async fn bucket_delete(&mut self, bucket: &Resource<Bucket>, key: &str) -> Result<(), Failure> {
-        self.bucket(bucket)?.delete(key).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn bucket_exists(&mut self, bucket: &Resource<Bucket>, key: &str) -> Result<bool, Failure> {
-        Ok(self.bucket(bucket)?.exists(key).await?)
-    }
-
-    /// A page with a cursor that is text.
-    pub(crate) async fn bucket_keys(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        prefix: &str,
-        cursor: Option<&str>,
-    ) -> Result<(Vec<String>, Option<String>), Failure> {
-        let limit = self.ctx.keyvalue().max_result_bytes;
-        let store = self.bucket(bucket)?;
-        let key = store.cursors();
-        let request = ScanRequest::prefix(prefix);
-        let after = cursor.map(|cursor| key.open(&request, cursor)).transpose()?;
-        let (keys, resume) = page(&store, request.clone(), after, limit).await?;
-        Ok((keys, resume.map(|last| key.seal(&request, &last))))
-    }
-
-    /// A page with a cursor that is a number.
-    pub(crate) async fn bucket_keys_numbered(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        cursor: Option<u64>,
-    ) -> Result<(Vec<String>, Option<u64>), Failure> {
-        let limit = self.ctx.keyvalue().max_result_bytes;
-        let store = self.bucket(bucket)?;
-        let (cursors, place) = (store.numbered_cursors(), store.place());
-        let after = match cursor {
-            None => None,
-            Some(number) => Some(cursors.open(&place, number).ok_or_else(|| {
-                Failure::invalid("the cursor is not one that this list has given; begin the list again without one")
-            })?),
-        };
-        let (keys, resume) = page(&store, ScanRequest::default(), after, limit).await?;
-        Ok((keys, resume.map(|last| cursors.seal(place, &last))))
-    }
-
-    /// All keys, at one moment.
-    pub(crate) async fn bucket_all_keys(&mut self, bucket: &Resource<Bucket>) -> Result<Vec<String>, Failure> {
-        let limit = self.ctx.keyvalue().max_result_bytes;
-        let snapshot = self.bucket(bucket)?.snapshot().await?;
-        let mut request = ScanRequest { limit: MAX_PAGE_ITEMS, ..ScanRequest::default() };
-        let (mut keys, mut size) = (Vec::new(), 0_usize);
-        loop {
-            let page = snapshot.scan(&request).await?;
-            for entry in page.entries {
-                size = size.saturating_add(listed(&entry.key));
-                if size > limit {
-                    return Err(Failure::ResultTooLarge(limit));
-                }
-                keys.push(entry.key.into());
-            }
-            match page.resume {
-                Some(resume) => request.after = Some(resume.into()),
-                None => return Ok(keys),
-            }
-        }
-    }
-
-    pub(crate) async fn bucket_increment(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        key: &str,
-        delta: i64,
-    ) -> Result<i64, Failure> {
-        Ok(self.bucket(bucket)?.increment(key, delta).await?)
-    }
-
-    /// For shapes whose numbers have no sign: the number is never below zero, nor beyond what the others can tell.
-    pub(crate) async fn bucket_increment_unsigned(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        key: &str,
-        delta: u64,
-    ) -> Result<u64, Failure> {
-        let store = self.bucket(bucket)?;
-        let negative = || Failure::invalid(format!("the number in '{key}' is negative, and this call has no sign"));
-        if let Some(record) = store.read_one(key).await?
-            && record.value.starts_with(b"-")
-        {
-            return Err(negative());
-        }
-        let delta = i64::try_from(delta).map_err(|_| {
-            Failure::invalid(format!("the number in '{key}' would be out of range: the largest is {}", i64::MAX))
-        })?;
-        // Somebody may have made it negative since: then adding is still right, and telling is not possible.
-        u64::try_from(store.increment(key, delta).await?).map_err(|_| negative())
-    }
-
-    /// The values of keys, in their order, as they are at one moment.
-    pub(crate) async fn bucket_get_many(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        keys: &[String],
-    ) -> Result<Vec<Option<Vec<u8>>>, Failure> {
-        let limit = self.ctx.keyvalue().max_result_bytes;
-        let store = self.bucket(bucket)?;
-        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
-        let records = match store.read(&names).await {
-            // More than one read gives. A snapshot makes several of them one moment's.
-            Err(StorageError::LimitExceeded { .. }) if keys.len() <= MAX_READ_KEYS => {
-                in_parts(&store, &names, limit).await?
-            }
-            records => records?,
-        };
-        let size = keys
-            .iter()
-            .zip(&records)
-            .map(|(key, record)| listed(key).saturating_add(record.as_ref().map_or(0, |record| record.value.len())));
-        if size.fold(0, usize::saturating_add) > limit {
-            return Err(Failure::ResultTooLarge(limit));
-        }
-        Ok(records.into_iter().map(|record| record.map(|record| record.value.to_vec())).collect())
-    }
-
-    pub(crate) async fn bucket_set_many(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        items: Vec<(String, Vec<u8>)>,
-    ) -> Result<(), Failure> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        let batch = items.into_iter().fold(Batch::new(), |batch, (key, value)| batch.set(key, value));
-        self.bucket(bucket)?.commit(batch).await?;
-        Ok(())
-    }
-
-    pub(crate) async fn bucket_delete_many(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        keys: Vec<String>,
-    ) -> Result<(), Failure> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let batch = keys.into_iter().fold(Batch::new(), Batch::delete);
-        self.bucket(bucket)?.commit(batch).await?;
-        Ok(())
-    }
-
     pub(crate) async fn new_cas(&mut self, bucket: &Resource<Bucket>, key: String) -> Result<Resource<Cas>, Failure> {
-        let cas = Cas::look(self.bucket(bucket)?, key).await?;
+        let cas = Cas::look(self.bucket(bucket)?.store, key).await?;
         Ok(self.table.push(cas)?)
     }
 
@@ -227,12 +70,220 @@ impl StorageCtxView<'_> {
         let batch = Batch::new().require(cas.key.as_str(), condition).set(cas.key.as_str(), value);
         match cas.store.commit(batch).await {
             Ok(_) => Ok(()),
-            Err(StorageError::Conflict { .. } | StorageError::AlreadyExists { .. } | StorageError::NotFound { .. }) => {
+            Err(error) if is_changed(&error) => {
                 let fresh = Cas::look(cas.store, cas.key).await?;
                 Err(CasFailure::Failed(self.table.push(fresh)?))
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Whether a condition did not hold because somebody else has changed the record.
+fn is_changed(error: &StorageError) -> bool {
+    matches!(
+        error,
+        StorageError::Conflict { .. } | StorageError::AlreadyExists { .. } | StorageError::NotFound { .. }
+    )
+}
+
+/// What must be so for a value to be swapped.
+pub(crate) struct Required {
+    pub(crate) version: Option<String>,
+    pub(crate) value: Option<Vec<u8>>,
+}
+
+impl Required {
+    fn holds(&self, record: &Record) -> bool {
+        self.version.as_ref().is_none_or(|version| *version == record.version.to_string())
+            && self.value.as_ref().is_none_or(|value| **value == *record.value)
+    }
+}
+
+/// How often a swap looks again while others write the same value.
+const MAX_SWAPS: usize = 100;
+
+impl OpenBucket {
+    /// Whose it is.
+    pub(crate) fn component(&self) -> &ComponentId {
+        self.store.id()
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let mut cached = None;
+        if self.store.look(key, &mut |record| cached = record.map(|record| record.value.clone())) {
+            return copied(cached, self.limit);
+        }
+        copied(self.store.get(key).await?, self.limit)
+    }
+
+    pub(crate) async fn set(&self, key: &str, value: Vec<u8>) -> Result<(), Failure> {
+        Ok(self.store.set(key, value).await?)
+    }
+
+    /// Stores a value for some time; where `absent`, only where there is none.
+    pub(crate) async fn set_for(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        time: Option<Duration>,
+        absent: bool,
+    ) -> Result<(), Failure> {
+        let expiry = time.map_or(Expiry::Never, Expiry::After);
+        let options = SetOptions { expiry, ..SetOptions::default() };
+        self.store.set_with(key, value, options, absent.then_some(Condition::Absent)).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), Failure> {
+        self.store.delete(key).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn exists(&self, key: &str) -> Result<bool, Failure> {
+        Ok(self.store.exists(key).await?)
+    }
+
+    /// A page with a cursor that is text.
+    pub(crate) async fn keys(
+        &self,
+        prefix: &str,
+        cursor: Option<&str>,
+    ) -> Result<(Vec<String>, Option<String>), Failure> {
+        let key = self.store.cursors();
+        let request = ScanRequest::prefix(prefix);
+        let after = cursor.map(|cursor| key.open(&request, cursor)).transpose()?;
+        let (keys, resume) = page(&self.store, request.clone(), after, self.limit).await?;
+        Ok((keys, resume.map(|last| key.seal(&request, &last))))
+    }
+
+    /// A page with a cursor that is a number.
+    pub(crate) async fn keys_numbered(&self, cursor: Option<u64>) -> Result<(Vec<String>, Option<u64>), Failure> {
+        let (cursors, place) = (self.store.numbered_cursors(), self.store.place());
+        let after = match cursor {
+            None => None,
+            Some(number) => Some(cursors.open(&place, number).ok_or_else(|| {
+                Failure::invalid("the cursor is not one that this list has given; begin the list again without one")
+            })?),
+        };
+        let (keys, resume) = page(&self.store, ScanRequest::default(), after, self.limit).await?;
+        Ok((keys, resume.map(|last| cursors.seal(place, &last))))
+    }
+
+    /// The keys after one, and after which others come.
+    pub(crate) async fn keys_after(&self, after: Option<String>) -> Result<(Vec<String>, Option<String>), Failure> {
+        page(&self.store, ScanRequest::default(), after, self.limit).await
+    }
+
+    /// All keys, at one moment.
+    pub(crate) async fn all_keys(&self) -> Result<Vec<String>, Failure> {
+        let snapshot = self.store.snapshot().await?;
+        let mut request = ScanRequest { limit: MAX_PAGE_ITEMS, ..ScanRequest::default() };
+        let (mut keys, mut size) = (Vec::new(), 0_usize);
+        loop {
+            let page = snapshot.scan(&request).await?;
+            for entry in page.entries {
+                size = size.saturating_add(listed(&entry.key));
+                if size > self.limit {
+                    return Err(Failure::ResultTooLarge(self.limit));
+                }
+                keys.push(entry.key.into());
+            }
+            match page.resume {
+                Some(resume) => request.after = Some(resume.into()),
+                None => return Ok(keys),
+            }
+        }
+    }
+
+    pub(crate) async fn increment(&self, key: &str, delta: i64) -> Result<i64, Failure> {
+        Ok(self.store.increment(key, delta).await?)
+    }
+
+    /// For shapes whose numbers have no sign: the number is never below zero, nor beyond what the others can tell.
+    pub(crate) async fn increment_unsigned(&self, key: &str, delta: u64) -> Result<u64, Failure> {
+        let negative = || Failure::invalid(format!("the number in '{key}' is negative, and this call has no sign"));
+        if let Some(record) = self.store.read_one(key).await?
+            && record.value.starts_with(b"-")
+        {
+            return Err(negative());
+        }
+        let delta = i64::try_from(delta).map_err(|_| {
+            Failure::invalid(format!("the number in '{key}' would be out of range: the largest is {}", i64::MAX))
+        })?;
+        // Somebody may have made it negative since: then adding is still right, and telling is not possible.
+        u64::try_from(self.store.increment(key, delta).await?).map_err(|_| negative())
+    }
+
+    /// The values of keys, in their order, as they are at one moment.
+    pub(crate) async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, Failure> {
+        let names: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let records = match self.store.read(&names).await {
+            // More than one read gives. A snapshot makes several of them one moment's.
+            Err(StorageError::LimitExceeded { .. }) if keys.len() <= MAX_READ_KEYS => {
+                in_parts(&self.store, &names, self.limit).await?
+            }
+            records => records?,
+        };
+        let size = keys.iter().zip(&records).map(|(key, record)| {
+            listed(key).saturating_add(record.as_ref().map_or(0, |record| record.value.len()))
+        });
+        if size.fold(0, usize::saturating_add) > self.limit {
+            return Err(Failure::ResultTooLarge(self.limit));
+        }
+        Ok(records.into_iter().map(|record| record.map(|record| record.value.to_vec())).collect())
+    }
+
+    pub(crate) async fn set_many(&self, items: Vec<(String, Vec<u8>)>) -> Result<(), Failure> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let batch = items.into_iter().fold(Batch::new(), |batch, (key, value)| batch.set(key, value));
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn delete_many(&self, keys: Vec<String>) -> Result<(), Failure> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let batch = keys.into_iter().fold(Batch::new(), Batch::delete);
+        self.store.commit(batch).await?;
+        Ok(())
+    }
+
+    /// The value of a key and its version.
+    pub(crate) async fn entry(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, Failure> {
+        let record = self.store.read_one(key).await?;
+        record.map(|record| self.told(&record)).transpose()
+    }
+
+    fn told(&self, record: &Record) -> Result<(Vec<u8>, String), Failure> {
+        let value = copied(Some(record.value.clone()), self.limit)?.unwrap_or_default();
+        Ok((value, record.version.to_string()))
+    }
+
+    /// Stores a value if what is required holds; else tells what there is.
+    pub(crate) async fn swap(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        required: &Required,
+    ) -> Result<Result<(), Option<(Vec<u8>, String)>>, Failure> {
+        for _ in 0..MAX_SWAPS {
+            let Some(record) = self.store.read_one(key).await? else { return Ok(Err(None)) };
+            if !required.holds(&record) {
+                return Ok(Err(Some(self.told(&record)?)));
+            }
+            let batch = Batch::new().require_version(key, record.version).set(key, value.clone());
+            match self.store.commit(batch).await {
+                Ok(_) => return Ok(Ok(())),
+                // Somebody else was faster, and may have written what is required.
+                Err(error) if is_changed(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StorageError::Unavailable { reason: "others write this key all the time".to_owned() }.into())
     }
 }
 

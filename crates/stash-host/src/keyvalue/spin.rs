@@ -24,23 +24,23 @@ impl key_value::HostStore for StorageCtxView<'_> {
     }
 
     async fn get(&mut self, this: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>, Failure> {
-        self.bucket_get(&this, &key).await
+        self.bucket(&this)?.get(&key).await
     }
 
     async fn set(&mut self, this: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<(), Failure> {
-        self.bucket_set(&this, &key, value).await
+        self.bucket(&this)?.set(&key, value).await
     }
 
     async fn delete(&mut self, this: Resource<Bucket>, key: String) -> Result<(), Failure> {
-        self.bucket_delete(&this, &key).await
+        self.bucket(&this)?.delete(&key).await
     }
 
     async fn exists(&mut self, this: Resource<Bucket>, key: String) -> Result<bool, Failure> {
-        self.bucket_exists(&this, &key).await
+        self.bucket(&this)?.exists(&key).await
     }
 
     async fn get_keys(&mut self, this: Resource<Bucket>) -> Result<Vec<String>, Failure> {
-        self.bucket_all_keys(&this).await
+        self.bucket(&this)?.all_keys().await
     }
 
     async fn drop(&mut self, this: Resource<Bucket>) -> wasmtime::Result<()> {

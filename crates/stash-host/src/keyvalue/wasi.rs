@@ -5,6 +5,7 @@ use wasmtime::component::Resource;
 
 use super::bucket::{Bucket, Cas};
 use super::failure::{CasFailure, Failure, Told};
+use super::operations::OpenBucket;
 use crate::view::StorageCtxView;
 
 /// What the interface `store` of a shape needs beyond its cursor.
@@ -29,19 +30,19 @@ macro_rules! store {
 
         impl store::HostBucket for StorageCtxView<'_> {
             async fn get(&mut self, this: Resource<Bucket>, key: String) -> Result<Option<Vec<u8>>, Failure> {
-                self.bucket_get(&this, &key).await
+                self.bucket(&this)?.get(&key).await
             }
 
             async fn set(&mut self, this: Resource<Bucket>, key: String, value: Vec<u8>) -> Result<(), Failure> {
-                self.bucket_set(&this, &key, value).await
+                self.bucket(&this)?.set(&key, value).await
             }
 
             async fn delete(&mut self, this: Resource<Bucket>, key: String) -> Result<(), Failure> {
-                self.bucket_delete(&this, &key).await
+                self.bucket(&this)?.delete(&key).await
             }
 
             async fn exists(&mut self, this: Resource<Bucket>, key: String) -> Result<bool, Failure> {
-                self.bucket_exists(&this, &key).await
+                self.bucket(&this)?.exists(&key).await
             }
 
             async fn list_keys(
@@ -49,7 +50,7 @@ macro_rules! store {
                 this: Resource<Bucket>,
                 cursor: Option<$cursor>,
             ) -> Result<store::KeyResponse, Failure> {
-                let (keys, cursor) = self.$keys(&this, cursor).await?;
+                let (keys, cursor) = self.bucket(&this)?.$keys(cursor).await?;
                 Ok(store::KeyResponse { keys, cursor })
             }
 
@@ -65,7 +66,7 @@ macro_rules! batch {
     ($answer:ty, $each:expr) => {
         impl batch::Host for StorageCtxView<'_> {
             async fn get_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<Vec<$answer>, Failure> {
-                let values = self.bucket_get_many(&bucket, &keys).await?;
+                let values = self.bucket(&bucket)?.get_many(&keys).await?;
                 Ok(keys.into_iter().zip(values).map($each).collect())
             }
 
@@ -74,11 +75,11 @@ macro_rules! batch {
                 bucket: Resource<Bucket>,
                 key_values: Vec<(String, Vec<u8>)>,
             ) -> Result<(), Failure> {
-                self.bucket_set_many(&bucket, key_values).await
+                self.bucket(&bucket)?.set_many(key_values).await
             }
 
             async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Vec<String>) -> Result<(), Failure> {
-                self.bucket_delete_many(&bucket, keys).await
+                self.bucket(&bucket)?.delete_many(keys).await
             }
         }
     };
@@ -91,7 +92,7 @@ macro_rules! atomics {
 
         impl atomics::Host for StorageCtxView<'_> {
             async fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: i64) -> Result<i64, Failure> {
-                self.bucket_increment(&bucket, &key, delta).await
+                self.bucket(&bucket)?.increment(&key, delta).await
             }
 
             async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasFailure> {
@@ -132,36 +133,32 @@ fn where_there_is_one((key, value): Pair) -> Option<(String, Vec<u8>)> {
 }
 
 mod draft {
-    store!(draft, u64, bucket_keys_numbered);
+    store!(draft, u64, keys_numbered);
     batch!(Option<(String, Vec<u8>)>, where_there_is_one);
 
     use super::super::bindings::draft::wasi::keyvalue::atomics;
 
     impl atomics::Host for StorageCtxView<'_> {
         async fn increment(&mut self, bucket: Resource<Bucket>, key: String, delta: u64) -> Result<u64, Failure> {
-            self.bucket_increment_unsigned(&bucket, &key, delta).await
+            self.bucket(&bucket)?.increment_unsigned(&key, delta).await
         }
     }
 }
 
 mod draft2 {
-    store!(draft2, String, bucket_keys_after);
+    store!(draft2, String, keys_from);
     batch!(Option<(String, Vec<u8>)>, where_there_is_one);
     atomics!(draft2);
 }
 
 mod spin_draft2 {
-    store!(spin_draft2, String, bucket_keys_after);
+    store!(spin_draft2, String, keys_from);
     batch!(Pair, |pair| pair);
     atomics!(spin_draft2);
 }
 
-impl StorageCtxView<'_> {
-    async fn bucket_keys_after(
-        &mut self,
-        bucket: &Resource<Bucket>,
-        cursor: Option<String>,
-    ) -> Result<(Vec<String>, Option<String>), Failure> {
-        self.bucket_keys(bucket, "", cursor.as_deref()).await
+impl OpenBucket {
+    async fn keys_from(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), Failure> {
+        self.keys("", cursor.as_deref()).await
     }
 }

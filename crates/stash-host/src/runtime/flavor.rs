@@ -5,7 +5,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::{Allocation, CodeCache, GuestState, RuntimeConfig, RuntimeError, start_ticking};
-use crate::{logging, settings, view};
+use crate::{keyvalue, logging, settings, view};
 
 /// An engine and its linker; what a component's own imports decide is not in it yet.
 pub(super) struct Flavor {
@@ -33,6 +33,7 @@ fn offer(linker: &mut Linker<GuestState>, concurrency: bool) -> wasmtime::Result
     if concurrency {
         wasmtime_wasi::p3::add_to_linker(linker)?;
         wasmtime_wasi_http::p3::add_to_linker(linker)?;
+        keyvalue::add_async_to_linker(linker)?;
     }
     Ok(())
 }

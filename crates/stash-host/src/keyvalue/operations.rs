@@ -81,10 +81,7 @@ impl StorageCtxView<'_> {
 
 /// Whether a condition did not hold because somebody else has changed the record.
 fn is_changed(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::Conflict { .. } | StorageError::AlreadyExists { .. } | StorageError::NotFound { .. }
-    )
+    matches!(error, StorageError::Conflict { .. } | StorageError::AlreadyExists { .. } | StorageError::NotFound { .. })
 }
 
 /// What must be so for a value to be swapped.
@@ -225,9 +222,10 @@ impl OpenBucket {
             }
             records => records?,
         };
-        let size = keys.iter().zip(&records).map(|(key, record)| {
-            listed(key).saturating_add(record.as_ref().map_or(0, |record| record.value.len()))
-        });
+        let size = keys
+            .iter()
+            .zip(&records)
+            .map(|(key, record)| listed(key).saturating_add(record.as_ref().map_or(0, |record| record.value.len())));
         if size.fold(0, usize::saturating_add) > self.limit {
             return Err(Failure::ResultTooLarge(self.limit));
         }

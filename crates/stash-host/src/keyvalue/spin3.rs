@@ -80,7 +80,7 @@ impl<U: Send + 'static> key_value::HostStoreWithStore<U> for HasStorage {
                 }
             };
             let (over, ended) = oneshot::channel();
-            let keys = StreamReader::new(&mut state, Keys { reading: read(bucket, None), over: Some(over) })?;
+            let keys = StreamReader::new(&mut state, Keys { reading: Some(read(bucket, None)), over: Some(over) })?;
             // A guest that has read enough drops the stream, and was told nothing wrong.
             let outcome = async { wasmtime::error::Ok(ended.await.unwrap_or(Ok(()))) };
             Ok((keys, FutureReader::new(&mut state, outcome)?))
@@ -100,13 +100,15 @@ fn read(bucket: OpenBucket, after: Option<String>) -> Reading {
 
 /// A bucket's keys, a page at a time.
 struct Keys {
-    reading: Reading,
+    /// The page that comes; `None` after the last, which the guest may be reading still.
+    reading: Option<Reading>,
     /// Told how it ended.
     over: Option<oneshot::Sender<Result<(), key_value::Error>>>,
 }
 
 impl Keys {
     fn end(&mut self, outcome: Result<(), key_value::Error>) -> Poll<wasmtime::Result<StreamResult>> {
+        self.reading = None;
         if let Some(over) = self.over.take() {
             // Nobody may be interested.
             let _ = over.send(outcome);
@@ -126,7 +128,8 @@ impl<D> StreamProducer<D> for Keys {
         mut destination: Destination<'a, String, VecBuffer<String>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let (bucket, page) = match self.reading.as_mut().poll(cx) {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(StreamResult::Dropped)) };
+        let (bucket, page) = match reading.as_mut().poll(cx) {
             Poll::Ready(page) => page,
             Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
             Poll::Pending => return Poll::Pending,
@@ -137,7 +140,7 @@ impl<D> StreamProducer<D> for Keys {
                 match resume {
                     None => self.end(Ok(())),
                     after => {
-                        self.reading = read(bucket, after);
+                        self.reading = Some(read(bucket, after));
                         Poll::Ready(Ok(StreamResult::Completed))
                     }
                 }

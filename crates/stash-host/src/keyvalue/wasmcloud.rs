@@ -17,7 +17,9 @@ impl types::Host for StorageCtxView<'_> {
         Ok(match failure {
             Failure::Storage(StorageError::AlreadyExists { .. }) => types::Error::PreconditionFailed,
             Failure::Storage(
-                StorageError::InvalidArgument { .. } | StorageError::InvalidKey { .. } | StorageError::LimitExceeded { .. },
+                StorageError::InvalidArgument { .. }
+                | StorageError::InvalidKey { .. }
+                | StorageError::LimitExceeded { .. },
             ) => types::Error::InvalidArgument,
             Failure::Storage(StorageError::QuotaExceeded { .. }) => types::Error::QuotaExceeded,
             Failure::Storage(StorageError::Unavailable { .. } | StorageError::Closed) => types::Error::StoreUnavailable,

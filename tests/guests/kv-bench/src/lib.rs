@@ -36,16 +36,6 @@ wit_bindgen::generate!({
             /// Sets each key to `value`, and returns how many nanoseconds each call took.
             export stash-set: func(keys: list<string>, value: list<u8>) -> result<list<u64>, string>;
         }
-
-        package wasi:keyvalue@0.2.0-draft {
-            interface store {
-                variant error { no-such-store, access-denied, other(string) }
-                open: func(identifier: string) -> result<bucket, error>;
-                resource bucket {
-                    get: func(key: string) -> result<option<list<u8>>, error>;
-                }
-            }
-        }
     ",
     world: "stash:bench/kv-bench",
     generate_all,
@@ -55,7 +45,7 @@ use std::time::Instant;
 
 use stash::bench::probe;
 use stash::storage::store;
-use wasi::keyvalue::store as keyvalue;
+use wasi::keyvalue0_2_0_draft::store as keyvalue;
 
 struct Bench;
 

@@ -1,0 +1,49 @@
+//! Checks the key-value interfaces of WASI 0.3 from inside a guest. A check must say what it expected and what came, and
+//! must pass again on a store that it has used before.
+
+wit_bindgen::generate!({
+    path: ["../../../wit", "wit"],
+    world: "stash:keyvalue-async/suite",
+    generate_all,
+});
+
+mod spin3;
+mod wasmcloud2;
+
+use std::fmt::Debug;
+
+struct Suite;
+
+impl Guest for Suite {
+    async fn wasmcloud() -> Result<(), String> {
+        wasmcloud2::check().await
+    }
+
+    async fn spin() -> Result<(), String> {
+        spin3::check().await
+    }
+
+    async fn stream_keys(number: u32) -> Result<u32, String> {
+        spin3::stream_keys(number).await
+    }
+
+    async fn count(times: u32) -> Result<i64, String> {
+        wasmcloud2::count(times).await
+    }
+
+    async fn open(name: String) -> Result<(), String> {
+        wasmcloud2::open(name).await
+    }
+}
+
+/// What came is what was expected.
+fn expect<T: PartialEq + Debug>(what: &str, came: T, expected: T) -> Result<(), String> {
+    if came == expected { Ok(()) } else { Err(format!("{what}: expected {expected:?}, got {came:?}")) }
+}
+
+/// An error of an interface as text, with what was done.
+fn failed<E: Debug>(what: &'static str) -> impl Fn(E) -> String {
+    move |error| format!("{what}: {error:?}")
+}
+
+export!(Suite);

@@ -1,0 +1,48 @@
+//! `spin:key-value@3.0.0`.
+
+use crate::spin::key_value::key_value::{Error, Store};
+use crate::{expect, failed};
+
+pub(crate) async fn check() -> Result<(), String> {
+    let store = Store::open("default".into()).await.map_err(failed("open"))?;
+    for key in keys(&store).await? {
+        store.delete(key).await.map_err(failed("delete"))?;
+    }
+    store.set("k".into(), b"v".to_vec()).await.map_err(failed("set"))?;
+    expect("get", store.get("k".into()).await.map_err(failed("get"))?, Some(b"v".to_vec()))?;
+    expect("exists", store.exists("k".into()).await.map_err(failed("exists"))?, true)?;
+    expect("keys", keys(&store).await?, vec!["k".to_owned()])?;
+    store.delete("k".into()).await.map_err(failed("delete"))?;
+    store.delete("k".into()).await.map_err(failed("delete again"))?;
+    expect("no keys", keys(&store).await?, Vec::new())?;
+    let other = Store::open("another".into()).await.map_err(failed("open"))?;
+    other.set("k".into(), b"other".to_vec()).await.map_err(failed("set"))?;
+    expect("told apart", store.get("k".into()).await.map_err(failed("get"))?, None)?;
+    match store.set(String::new(), Vec::new()).await {
+        Err(Error::Other(text)) if text.contains("key") => Ok(()),
+        other => Err(format!("an empty key: {other:?}")),
+    }
+}
+
+pub(crate) async fn stream_keys(number: u32) -> Result<u32, String> {
+    let store = Store::open("streamed".into()).await.map_err(failed("open"))?;
+    for n in 0..number {
+        store.set(format!("{n:08}"), Vec::new()).await.map_err(failed("set"))?;
+    }
+    let keys = keys(&store).await?;
+    expect("in order", keys.is_sorted(), true)?;
+    // A guest that has seen enough lets go of the stream.
+    let (mut some, outcome) = store.get_keys().await;
+    let first = some.next().await;
+    drop(some);
+    drop(outcome);
+    expect("the first", first, keys.first().cloned())?;
+    u32::try_from(keys.len()).map_err(|e| e.to_string())
+}
+
+async fn keys(store: &Store) -> Result<Vec<String>, String> {
+    let (stream, outcome) = store.get_keys().await;
+    let keys = stream.collect().await;
+    outcome.await.map_err(failed("get-keys"))?;
+    Ok(keys)
+}

@@ -1,0 +1,61 @@
+//! The key-value interfaces of WASI 0.3, through a guest that uses them: `wasmcloud:keyvalue` and `spin:key-value`.
+
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use stash_host::{GuestLimits, StashConfig, StoreUrl};
+use stash_tests::KEYVALUE_ASYNC;
+use stash_tests::support::{Host, Place};
+
+async fn in_memory() -> Host {
+    Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await
+}
+
+#[test]
+fn every_check_holds_through_the_binary_and_again_on_the_same_store() {
+    let place = Place::new();
+    for _ in 0..2 {
+        for check in ["wasmcloud()", "spin()"] {
+            assert_eq!(place.stash(["run", "--invoke", check, KEYVALUE_ASYNC]).success(), "ok\n", "{check}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn calls_under_way_together_all_count() {
+    let host = in_memory().await;
+    let guest = host.load(KEYVALUE_ASYNC);
+    let runs: Vec<_> = (0..4)
+        .map(|_| {
+            let (host, guest) = (host.clone(), guest.clone());
+            tokio::spawn(async move { host.invoke(&guest, "a/b/c", "count(50)").await.unwrap() })
+        })
+        .collect();
+    for run in runs {
+        run.await.unwrap();
+    }
+    assert_eq!(host.invoke(&guest, "a/b/c", "count(0)").await.unwrap(), "ok(200)");
+    assert_eq!(host.invoke(&guest, "a/b/other", "count(1)").await.unwrap(), "ok(1)");
+}
+
+#[tokio::test]
+async fn keys_come_as_a_stream_however_many() {
+    let host = in_memory().await;
+    let guest = host.load(KEYVALUE_ASYNC);
+    for number in ["0", "1", "300", "12000"] {
+        let id = format!("a/b/{number}");
+        assert_eq!(host.invoke(&guest, &id, &format!("stream-keys({number})")).await.unwrap(), format!("ok({number})"));
+    }
+}
+
+#[test]
+fn a_bucket_that_is_not_allowed_says_so() {
+    let place = Place::new();
+    let run = |name: &str| {
+        let call = format!("open(\"{name}\")");
+        place.stash(["run", "--allow-bucket", "a", "--invoke", &call, KEYVALUE_ASYNC]).success()
+    };
+    assert_eq!(run("a"), "ok\n");
+    assert!(run("b").contains("AccessDenied"), "{}", run("b"));
+    assert!(run("").contains("AccessDenied"));
+}

@@ -18,8 +18,16 @@ missing() { say "error: $*"; exit 3; }
 # The number of a file's, or several files', contents.
 hash() { cat "$@" | cksum | tr ' ' -; }
 
-# Runs one at a time where there is flock; without it, what is written is still whole, only done twice.
-exclusively() { exec 9>"$1"; if command -v flock >/dev/null; then flock 9; fi; }
+# The shell that calls it, and what it runs, is alone with this file from now on.
+exclusively() {
+    if command -v flock >/dev/null; then
+        exec 9>"$1"
+        flock 9
+    else
+        # Such as on macOS: nobody waits there, so do not run it twice at once.
+        say "there is no flock: going on without a lock"
+    fi
+}
 
 # --- The tool: a folder with what package-lock.json says, one for each version and each lock file.
 

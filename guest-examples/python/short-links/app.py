@@ -39,23 +39,24 @@ class IncomingHandler(exports.IncomingHandler):
 
 
 def answer(request: IncomingRequest) -> Answer:
-    path = (request.path_with_query() or "/").partition("?")[0]
     method = request.method()
-    if path == "/" and isinstance(method, Method_Get):
-        return list_links()
+    if not isinstance(method, Method_Get | Method_Put | Method_Delete):
+        return text(405, "use GET, PUT or DELETE\n", allow=b"GET, PUT, DELETE")
+    path = (request.path_with_query() or "/").partition("?")[0]
     parts = re.fullmatch(r"/([A-Za-z0-9_-]{1,64})(/hits)?", path)
-    name, hits = parts.groups() if parts else (None, None)
-    if (name is None and path != "/") or (hits and not isinstance(method, Method_Get)):
-        return BAD_NAME
-    match method:
-        case Method_Get():
-            return count(name) if hits else follow(name)
-        case Method_Put():
-            return put(name, request) if name else BAD_NAME
-        case Method_Delete():
-            return delete(name) if name else BAD_NAME
+    match method, parts and parts.groups():
+        case Method_Get(), None if path == "/":
+            return list_links()
+        case Method_Get(), (name, None):
+            return follow(name)
+        case Method_Get(), (name, _):
+            return count(name)
+        case Method_Put(), (name, None):
+            return put(name, request)
+        case Method_Delete(), (name, None):
+            return delete(name)
         case _:
-            return text(405, "use GET, PUT or DELETE\n", allow=b"GET, PUT, DELETE")
+            return text(400, "a name has 1 to 64 letters, digits, '-' and '_'\n")
 
 
 def list_links() -> Answer:
@@ -153,7 +154,6 @@ def text(status: int, body: str, **headers: bytes) -> Answer:
     return status, {**TEXT, **headers}, body.encode()
 
 
-BAD_NAME = text(400, "a name has 1 to 64 letters, digits, '-' and '_'\n")
 UNKNOWN = text(404, "no such link\n")
 
 

@@ -1,6 +1,7 @@
 // Counters behind HTTP, one for each name. It must never lose a count: it adds inside the store, so that any number of
 // requests may count at once.
 
+import * as collections from "stash:storage/collections@0.1.0";
 import * as store from "stash:storage/store@0.1.0";
 
 // The engine calls this for each request; it is the export `wasi:http/incoming-handler` of the world.
@@ -18,7 +19,7 @@ function answer(request: Request): Response {
         return text(200, current(name));
       case "POST": {
         const by = wholeNumber(searchParams.get("by") ?? "1");
-        return by === undefined ? text(400, "by: not a whole number") : text(200, store.increment(name, by));
+        return by === undefined ? text(400, "by: not a whole number") : text(200, add(name, by));
       }
       case "DELETE":
         store.delete(name);
@@ -36,6 +37,16 @@ function current(name: string): bigint {
   if (value === undefined) return 0n;
   // Of a value that is no number, the store itself says so.
   return wholeNumber(new TextDecoder().decode(value)) ?? store.increment(name, 0n);
+}
+
+/** Adds inside the store, so that nobody's count is lost. */
+function add(name: string, by: bigint): bigint {
+  if (by >= 0n) return store.increment(name, by);
+  // The engine ends the component where an argument is a number of 64 bits below 0 (ComponentizeJS, issue 343). Inside
+  // a list it may be one, and a commit takes a list of changes.
+  using counters = collections.open("");
+  const [done] = counters.commit([], [{ tag: "increment", val: [name, by] }]).outcomes;
+  return done!.number!;
 }
 
 /** A decimal number of 64 bits with a sign. Of this size numbers are exact as `bigint` only. */

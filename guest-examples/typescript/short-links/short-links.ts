@@ -3,7 +3,7 @@
 
 import { increment } from "wasi:keyvalue/atomics@0.2.0-draft";
 import { getMany } from "wasi:keyvalue/batch@0.2.0-draft";
-import { type Bucket, type Error as StoreError, open } from "wasi:keyvalue/store@0.2.0-draft";
+import { type Error as StoreError, open } from "wasi:keyvalue/store@0.2.0-draft";
 
 /** No URL is longer. */
 const MAX_URL_BYTES = 2048;
@@ -16,21 +16,19 @@ addEventListener("fetch", (event) => (event as FetchEvent).respondWith(answer((e
 
 async function answer(request: Request): Promise<Response> {
   const { method } = request;
+  if (!["GET", "PUT", "DELETE"].includes(method)) {
+    return text(405, "use GET, PUT or DELETE\n", { allow: "GET, PUT, DELETE" });
+  }
   const { pathname } = new URL(request.url);
   const [, name, hits] = /^\/([A-Za-z0-9_-]{1,64})(\/hits)?$/.exec(pathname) ?? [];
-  if (pathname !== "/" && (name === undefined || (hits && method !== "GET"))) return badName();
   try {
-    switch (method) {
-      case "GET":
-        if (name === undefined) return list();
-        return hits ? count(name) : follow(name);
-      case "PUT":
-        return name === undefined ? badName() : await put(name, request);
-      case "DELETE":
-        return name === undefined ? badName() : remove(name);
-      default:
-        return text(405, "use GET, PUT or DELETE\n", { allow: "GET, PUT, DELETE" });
+    if (method === "GET" && pathname === "/") return list();
+    if (name === undefined || (hits && method !== "GET")) {
+      return text(400, "a name has 1 to 64 letters, digits, '-' and '_'\n");
     }
+    if (method === "PUT") return await put(name, request);
+    if (method === "DELETE") return remove(name);
+    return hits ? count(name) : follow(name);
   } catch (error) {
     return failure(error);
   }
@@ -84,8 +82,8 @@ async function put(name: string, request: Request): Promise<Response> {
 }
 
 function remove(name: string): Response {
-  using links: Bucket = open("links");
-  using hits: Bucket = open("hits");
+  using links = open("links");
+  using hits = open("hits");
   // The link first: after it nobody counts.
   links.delete(name);
   hits.delete(name);
@@ -109,7 +107,6 @@ async function linkIn(request: Request): Promise<string | undefined> {
   }
 }
 
-const badName = () => text(400, "a name has 1 to 64 letters, digits, '-' and '_'\n");
 const unknown = () => text(404, "no such link\n");
 
 /** What the store said. A WIT function that returns an error throws it, as the `payload` of what it throws. */

@@ -14,6 +14,7 @@ out=$(cd "$out" && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 missing() { say "error: $*"; exit 3; }
+broken() { say "error: $* does not build: see above"; exit 1; }
 
 # The number of a file's, or several files', contents.
 hash() { cat "$@" | cksum | tr ' ' -; }
@@ -99,10 +100,7 @@ build() {
     mkdir "$work/app"
     cp "$here/$name"/*.py "$work/app"
     componentize --quiet --wit-path "$work/wit" --world "$name" componentize app --python-path "$work/app" \
-        --output "$work/$name.wasm" >&2 || {
-        say "error: $name does not build"
-        exit 1
-    }
+        --output "$work/$name.wasm" >&2 || broken "$name"
     mv "$work/$name.wasm" "$out/$name.wasm"
     printf '%s\n' "$made" >"$work/inputs"
 }

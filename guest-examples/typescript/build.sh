@@ -14,6 +14,7 @@ out=$(cd "$out" && pwd)
 
 say() { printf '%s\n' "$*" >&2; }
 missing() { say "error: $*"; exit 3; }
+broken() { say "error: $* does not build: see above"; exit 1; }
 
 # The number of a file's, or several files', contents.
 hash() { cat "$@" | cksum | tr ' ' -; }
@@ -87,10 +88,10 @@ build() {
     say "$name: building (10 to 30 s)"
     rm -rf "$work"
     wit_files "$name" "$work/wit"
-    "$bin/jco" guest-types "$work/wit" --world-name "$name" --out-dir "$work/types" --quiet
+    "$bin/jco" guest-types "$work/wit" --world-name "$name" --out-dir "$work/types" --quiet >&2 || broken "$name"
     printf '{ "extends": "%s", "include": ["%s", "%s"] }\n' \
         "$here/tsconfig.json" "$here/$name/*.ts" "$work/types/**/*.d.ts" >"$work/tsconfig.json"
-    "$bin/tsc" --project "$work/tsconfig.json" >&2
+    "$bin/tsc" --project "$work/tsconfig.json" >&2 || broken "$name"
     # A command has no use for the engine's HTTP, and `stash run` has none to give.
     without=""
     grep -q wasi:http "$here/$name/wit/world.wit" || without="--disable http --disable fetch-event"
@@ -98,8 +99,7 @@ build() {
     "$bin/jco" componentize "$here/$name/$name.ts" --wit "$work/wit" --world-name "$name" $without \
         --bundle-config "$here/bundle.mjs" --out "$work/$name.wasm" >"$work/log" 2>&1 || {
         cat "$work/log" >&2
-        say "error: $name does not build"
-        exit 1
+        broken "$name"
     }
     mv "$work/$name.wasm" "$out/$name.wasm"
     printf '%s\n' "$made" >"$work/inputs"

@@ -6,7 +6,7 @@ import sys
 from componentize_py_types import Err
 from moment import millis, shown
 from wit_world import exports
-from wit_world.imports import collections, environment
+from wit_world.imports import collections
 from wit_world.imports.types import (
     Condition_Absent,
     Error_AlreadyExists,
@@ -37,7 +37,7 @@ class Run(exports.Run):
 
     def run(self) -> None:
         try:
-            main(environment.get_arguments()[1:])
+            main(sys.argv[1:])
         except Usage:
             complaint = USAGE
         except (Problem, ValueError) as problem:

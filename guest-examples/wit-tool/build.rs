@@ -31,6 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if !path.exists() {
             return Err(format!("{} is not there: has the crate's layout changed?", path.display()).into());
         }
+        let path = path.to_str().ok_or("the path of cargo's registry is no text")?;
         writeln!(table, "    ({file:?}, include_bytes!({path:?})),")?;
     }
     table.push(']');

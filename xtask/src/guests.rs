@@ -1,7 +1,7 @@
 //! Builds the guests, the sample ones and those of the tests. It must never hand out a path to a guest that is not there or
 //! is older than its source.
 
-use crate::{command, paths, wasm};
+use crate::{command, languages, paths, wasm};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -57,6 +57,9 @@ pub fn print() -> Result<()> {
     for guest in build()? {
         let size = std::fs::metadata(&guest.path)?.len();
         println!("{:>6} KB  {}", size.div_ceil(1000), paths::shown(&guest.path));
+    }
+    for language in languages::build()? {
+        println!("{:>12}{}", "", paths::shown(&languages::dir(language)));
     }
     Ok(())
 }

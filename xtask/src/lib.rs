@@ -6,6 +6,7 @@ pub mod checks;
 pub mod command;
 pub mod demo;
 pub mod guests;
+pub mod languages;
 pub mod paths;
 pub mod test;
 pub mod tools;

@@ -10,7 +10,7 @@ usage: cargo xtask TASK
   demo          build Stash and the sample guests, and see components keep their data
   test [ARGS]   all tests; with ARGS only `cargo test ARGS` (guests and the stash binary are built first)
   ci            everything that must pass before a change is taken: fmt, deny, lint, doc, test
-  guests        build all guests; where they are and how large
+  guests        build all guests, in every language there are tools for; where they are and how large
   fmt [--check] format the code of all workspaces
   lint          clippy on all workspaces; a warning is an error
   doc           the API documentation; a warning is an error

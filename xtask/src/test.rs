@@ -1,6 +1,6 @@
 //! Runs the tests, with what they need built first. It must never leave a part out without saying so.
 
-use crate::{command, guests, wasm};
+use crate::{command, guests, languages, wasm};
 use anyhow::{Context, Result};
 
 /// All tests; with `args`, `cargo test` with these alone.
@@ -10,6 +10,7 @@ pub fn run(args: &[&str]) -> Result<()> {
     if args.is_empty() {
         core_builds_for_the_browser()?;
         guests_on_this_machine()?;
+        languages::build()?;
     }
     println!("{} guests and the stash command are built; now the tests", guests.len());
     let mut test = command::cargo();

@@ -13,7 +13,7 @@ use stash_host::{
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use crate::args::{GuestOptions, Preset};
+use crate::args::{Grants, Preset};
 use crate::store;
 
 /// A guest and what it is given.
@@ -33,14 +33,14 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// The guest in a file, with what the command line gives it.
-    pub(crate) fn new(file: &Path, options: &GuestOptions) -> Result<Self> {
-        let id = match &options.id {
+    /// The guest in a file, with what it is given.
+    pub(crate) fn new(file: &Path, id: Option<&ComponentId>, grants: &Grants) -> Result<Self> {
+        let id = match id {
             Some(id) => id.clone(),
             None => derive_id(file)?,
         };
         let mut env = Vec::new();
-        for variable in &options.env {
+        for variable in &grants.env {
             env.push(match variable.split_once('=') {
                 Some((name, value)) => (name.to_owned(), value.to_owned()),
                 None => match std::env::var(variable) {
@@ -49,21 +49,21 @@ impl Guest {
                 },
             });
         }
-        let allowed = options.allow_bucket.iter().map(|name| if name.is_empty() { "default" } else { name });
+        let allowed = grants.allow_bucket.iter().map(|name| if name.is_empty() { "default" } else { name });
         let keyvalue = KeyValueConfig {
-            allowed: (!options.allow_bucket.is_empty()).then(|| allowed.map(str::to_owned).collect()),
-            max_result_bytes: usize::try_from(options.max_result.0).unwrap_or(usize::MAX),
+            allowed: (!grants.allow_bucket.is_empty()).then(|| allowed.map(str::to_owned).collect()),
+            max_result_bytes: usize::try_from(grants.max_result.0).unwrap_or(usize::MAX),
         };
         Ok(Self {
             file: file.to_owned(),
             id,
             env,
-            dirs: options.dir.clone(),
-            settings: options.config.iter().cloned().collect(),
-            outbound: options.allow_http.iter().cloned().collect(),
+            dirs: grants.dir.clone(),
+            settings: grants.config.iter().cloned().collect(),
+            outbound: grants.allow_http.iter().cloned().collect(),
             keyvalue: Arc::new(keyvalue),
-            presets: options.preset.clone(),
-            load: LoadOptions { stub_unknown_imports: options.stub_unknown_imports },
+            presets: grants.preset.clone(),
+            load: LoadOptions { stub_unknown_imports: grants.stub_unknown_imports },
         })
     }
 

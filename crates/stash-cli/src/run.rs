@@ -59,7 +59,7 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 async fn run_guest(store: StoreArguments, arguments: RunArguments) -> Result<ExitCode> {
     let options = &arguments.options;
-    let guest = Guest::new(arguments.guest(), options)?;
+    let guest = Guest::new(arguments.guest(), options.id.as_ref(), &options.grants)?;
     info!("running {} as {}", arguments.guest().display(), guest.id);
     let wasi = wasi(&guest, &arguments, &store.url()?)?;
     let runtime = Runtime::new(RuntimeConfig {

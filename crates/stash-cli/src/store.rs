@@ -15,9 +15,13 @@ const PAGE: usize = 1000;
 
 /// Opens the store, and makes it where it is not there.
 pub(crate) async fn open(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
-    let url = arguments.url()?;
+    open_at(&arguments.url()?, config).await
+}
+
+/// As [`open`], where it is known which.
+pub(crate) async fn open_at(url: &StoreUrl, config: StashConfig) -> Result<Stash> {
     info!("the store is {url}");
-    Ok(Stash::open(&url, config).await?)
+    Ok(Stash::open(url, config).await?)
 }
 
 /// Opens a store to look at: one that is not there is an error and not a new store.

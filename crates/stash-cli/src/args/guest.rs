@@ -10,6 +10,9 @@ use stash_host::{AllowedHost, CodeCache, GuestLimits, StashConfig};
 
 use super::values::{attribute, bytes, preset, some_time, value_bytes};
 
+/// How large one answer to the key-value interfaces of other hosts may be, unless somebody says otherwise.
+pub(crate) const MAX_RESULT: ByteSize = ByteSize::mib(128);
+
 /// What a guest is given.
 #[derive(Debug, Args)]
 pub(crate) struct GuestOptions {
@@ -17,6 +20,34 @@ pub(crate) struct GuestOptions {
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<ComponentId>,
 
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+
+    /// How much it may store in all, such as 10MiB; for this run, not kept [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    quota: Option<ByteSize>,
+
+    /// How large one value may be, such as 64KiB; for this run, not kept [default: 16MiB]
+    #[arg(long, value_name = "BYTES", value_parser = value_bytes, default_value_t = DEFAULT_MAX_VALUE_BYTES,
+        hide_default_value = true)]
+    max_value: usize,
+
+    /// How long it may have a transaction open: seconds, or such as 500ms or 2m [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    transaction_timeout: Option<Duration>,
+
+    /// How much memory it may use
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value_t = ByteSize(default_memory()))]
+    max_memory: ByteSize,
+
+    /// Compile it anew, and do not keep the compiled code
+    #[arg(long)]
+    no_code_cache: bool,
+}
+
+/// What a guest may see and reach beside its storage; a configuration file names the same.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Grants {
     /// Give it an environment variable; without a value, ours
     #[arg(long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<String>,
@@ -42,33 +73,12 @@ pub(crate) struct GuestOptions {
     pub(crate) allow_bucket: Vec<String>,
 
     /// How large one answer to wasi:keyvalue and its like may be
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value_t = ByteSize::mib(128))]
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value_t = MAX_RESULT)]
     pub(crate) max_result: ByteSize,
 
     /// Start it although it imports what this host does not have; a call of that ends it
     #[arg(long)]
     pub(crate) stub_unknown_imports: bool,
-
-    /// How much it may store in all, such as 10MiB; for this run, not kept [default: no limit]
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    quota: Option<ByteSize>,
-
-    /// How large one value may be, such as 64KiB; for this run, not kept [default: 16MiB]
-    #[arg(long, value_name = "BYTES", value_parser = value_bytes, default_value_t = DEFAULT_MAX_VALUE_BYTES,
-        hide_default_value = true)]
-    max_value: usize,
-
-    /// How long it may have a transaction open: seconds, or such as 500ms or 2m [default: 30s]
-    #[arg(long, value_name = "TIME", value_parser = some_time)]
-    transaction_timeout: Option<Duration>,
-
-    /// How much memory it may use
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value_t = ByteSize(default_memory()))]
-    max_memory: ByteSize,
-
-    /// Compile it anew, and do not keep the compiled code
-    #[arg(long)]
-    no_code_cache: bool,
 }
 
 /// A value that is stored before the guest starts, where its key has none.

@@ -16,10 +16,11 @@ use stash_core::ComponentId;
 use stash_host::StoreUrl;
 
 pub(crate) use collections::{CollectionsArguments, CollectionsCommand, SettingsArguments};
-pub(crate) use guest::{GuestOptions, Preset};
+pub(crate) use guest::{Grants, GuestOptions, MAX_RESULT, Preset};
 pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueArguments};
 pub(crate) use run::RunArguments;
 pub(crate) use serve::{AccessLogFormat, ServeArguments};
+pub(crate) use values::{duration as parse_time, preset as parse_preset};
 
 /// Where options that many commands have stand in each one's help: behind its own.
 const GLOBAL: usize = 900;
@@ -73,6 +74,11 @@ pub(crate) struct StoreArguments {
 }
 
 impl StoreArguments {
+    /// Whether the command line or the environment says which.
+    pub(crate) fn is_named(&self) -> bool {
+        self.store.is_some() || std::env::var_os("STASH_STORE").is_some_and(|value| !value.is_empty())
+    }
+
     /// The store that is meant: as the command line says, else the environment, else the one in this folder.
     pub(crate) fn url(&self) -> anyhow::Result<StoreUrl> {
         if let Some(url) = &self.store {

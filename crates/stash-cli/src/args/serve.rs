@@ -1,4 +1,4 @@
-//! What `stash serve` may be told.
+//! What `stash serve` may be told. What is not said here, a configuration file may say.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use super::guest::GuestOptions;
 use super::values::{bytes, some_time};
@@ -17,6 +18,15 @@ Examples:
   stash serve counter.wasm
   stash serve --addr 0.0.0.0:80 --admin 127.0.0.1:9090 --access-log text counter.wasm
   stash serve --id shop/api/001 --config currency=EUR --timeout 5s --quota 1GiB api.wasm
+  stash serve --config-file stash.toml
+
+A configuration file has several components, each with its path or host:
+
+  addr = \"127.0.0.1:8080\"
+  [[component]]
+  file = \"counter.wasm\"          # from the file's own folder
+  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets, preset
+  path = \"/counter\"              # also: host, keep-path
 
 It ends at Ctrl-C or SIGTERM, when the requests under way are answered.
 
@@ -25,51 +35,57 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) options: GuestOptions,
 
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub(crate) addr: SocketAddr,
+    /// Serve what this file says [default: stash.toml, where no component is named]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["guest", "Grants", "id"])]
+    pub(crate) config_file: Option<PathBuf>,
+
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) addr: Option<SocketAddr>,
 
     /// Where to answer operators: /healthz and /metrics [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Write a line for each request on standard output
-    #[arg(long, value_name = "FORMAT", default_value = "off")]
-    pub(crate) access_log: AccessLogFormat,
+    /// Write a line for each request on standard output [default: off]
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) access_log: Option<AccessLogFormat>,
 
-    /// How long a request may take, to the last byte of its answer: seconds, or such as 500ms
-    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "60s")]
-    pub(crate) timeout: Duration,
+    /// How long a request may take, to the last byte of its answer: seconds, or such as 500ms [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub(crate) timeout: Option<Duration>,
 
-    /// Requests answered at once; further ones wait
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) max_requests: u32,
+    /// Requests answered at once; further ones wait [default: 1000]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) max_requests: Option<u32>,
 
-    /// Connections open at once; further ones wait
-    #[arg(long, value_name = "NUMBER", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) max_connections: u32,
+    /// Connections open at once; further ones wait [default: 1000]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) max_connections: Option<u32>,
 
-    /// How large a request's body may be
-    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value_t = ByteSize::mib(32))]
-    pub(crate) max_body: ByteSize,
+    /// How large a request's body may be [default: 32MiB]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) max_body: Option<ByteSize>,
 
-    /// How long requests under way may take when it is asked to end
-    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "30s")]
-    pub(crate) grace: Duration,
+    /// How long requests under way may take when it is asked to end [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub(crate) grace: Option<Duration>,
 
-    /// Do not load the component again when its file changes
+    /// Do not load a component again when its file changes
     #[arg(long)]
     pub(crate) no_reload: bool,
 
     /// The component, a .wasm file or its text form
     #[arg(value_name = "GUEST")]
-    pub(crate) guest: PathBuf,
+    pub(crate) guest: Option<PathBuf>,
 }
 
 /// How requests are logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum AccessLogFormat {
     /// Not at all
+    #[default]
     Off,
     /// A line for people
     Text,

@@ -22,7 +22,7 @@ pub(super) fn value_bytes(text: &str) -> Result<usize, String> {
 }
 
 /// A time span: seconds, or with a unit.
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
@@ -68,7 +68,7 @@ pub(super) fn attribute(text: &str) -> Result<(String, String), &'static str> {
 }
 
 /// `BUCKET/KEY=VALUE`. The bucket ends at the first `/`, the key at the first `=` behind that.
-pub(super) fn preset(text: &str) -> Result<Preset, &'static str> {
+pub(crate) fn preset(text: &str) -> Result<Preset, &'static str> {
     const HELP: &str = "write BUCKET/KEY=VALUE, in the default collection default/KEY=VALUE";
     let (bucket, rest) = text.split_once('/').ok_or(HELP)?;
     let (key, value) = rest.split_once('=').ok_or(HELP)?;

@@ -1,0 +1,183 @@
+//! `stash.toml`: which components are served where. A word that is not known must be an error that names its line, never
+//! passed over.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer};
+use stash_core::ComponentId;
+use stash_host::{AllowedHost, StoreUrl};
+
+use crate::args::{AccessLogFormat, Grants, MAX_RESULT, parse_preset, parse_time};
+use crate::guest::Guest;
+
+/// A configuration file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Config {
+    pub(super) addr: Option<SocketAddr>,
+    pub(super) admin: Option<SocketAddr>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) store: Option<StoreUrl>,
+    pub(super) access_log: Option<AccessLogFormat>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) timeout: Option<Duration>,
+    pub(super) max_requests: Option<u32>,
+    pub(super) max_connections: Option<u32>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) max_body: Option<ByteSize>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) grace: Option<Duration>,
+    pub(super) reload: Option<bool>,
+    #[serde(default)]
+    pub(super) component: Vec<Component>,
+}
+
+/// One component, and where it is reached.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Component {
+    file: String,
+    #[serde(default, deserialize_with = "text")]
+    id: Option<ComponentId>,
+    pub(super) host: Option<String>,
+    pub(super) path: Option<String>,
+    #[serde(default)]
+    pub(super) keep_path: bool,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    dirs: Vec<String>,
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+    #[serde(default)]
+    allow_http: Vec<String>,
+    #[serde(default)]
+    allow_buckets: Vec<String>,
+    #[serde(default, deserialize_with = "text")]
+    max_result: Option<ByteSize>,
+    #[serde(default)]
+    preset: BTreeMap<String, String>,
+    #[serde(default)]
+    stub_unknown_imports: bool,
+}
+
+/// A value that is written as text.
+fn text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(from: D) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("'{text}': {error}")))
+}
+
+/// A time span, as on the command line.
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    match parse_time(&text) {
+        Ok(time) if time.is_zero() => Err(serde::de::Error::custom(format!("'{text}' is no time at all"))),
+        Ok(time) => Ok(Some(time)),
+        Err(help) => Err(serde::de::Error::custom(format!("'{text}': {help}"))),
+    }
+}
+
+impl Config {
+    /// What a file says.
+    pub(super) fn read(file: &Path) -> Result<Self> {
+        let shown = file.display();
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {shown}"))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            let line =
+                error.span().map_or(1, |span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
+            anyhow::anyhow!("{shown}, line {line}: {}", error.message().replace('\n', "; "))
+        })?;
+        if config.component.is_empty() {
+            bail!("{shown} names no component: write at least one [[component]] with a file");
+        }
+        for zero in [("max-requests", config.max_requests), ("max-connections", config.max_connections)] {
+            if let (name, Some(0)) = zero {
+                bail!("{shown}: {name} is at least 1");
+            }
+        }
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if let Some(StoreUrl::Redb(path) | StoreUrl::Fjall(path)) = &mut config.store {
+            *path = folder.join(&path);
+        }
+        Ok(config)
+    }
+}
+
+impl Component {
+    /// The guest, as the configuration in `folder` describes it.
+    pub(super) fn guest(&self, folder: &Path) -> Result<Guest> {
+        let about = || format!("the component {}", self.file);
+        let hosts = self.allow_http.iter().map(|host| host.parse::<AllowedHost>());
+        let presets = self.preset.iter().map(|(at, value)| {
+            parse_preset(&format!("{at}={value}")).map_err(|help| anyhow::anyhow!("preset '{at}': {help}"))
+        });
+        let dirs = self.dirs.iter().map(|dir| {
+            let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
+            format!("{}::{guest}", folder.join(host).display())
+        });
+        if let Some(path) = &self.path
+            && !path.starts_with('/')
+        {
+            bail!("{}: path '{path}' does not begin with '/'", about());
+        }
+        let grants = Grants {
+            env: self.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            dir: dirs.collect(),
+            config: self.settings.clone().into_iter().collect(),
+            allow_http: hosts.collect::<Result<_, _>>().with_context(about)?,
+            preset: presets.collect::<Result<_>>().with_context(about)?,
+            allow_bucket: self.allow_buckets.clone(),
+            max_result: self.max_result.unwrap_or(MAX_RESULT),
+            stub_unknown_imports: self.stub_unknown_imports,
+        };
+        Guest::new(&folder.join(&self.file), self.id.as_ref(), &grants).with_context(about)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config> {
+        let file = std::env::temp_dir().join(format!("stash-config-{}-{:x}.toml", std::process::id(), text.len()));
+        std::fs::write(&file, text).unwrap();
+        let read = Config::read(&file);
+        std::fs::remove_file(&file).unwrap();
+        read
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_names_its_line() {
+        for (text, said) in [
+            ("adr = \"127.0.0.1:80\"", "line 1: unknown field `adr`"),
+            ("addr = \"here\"", "line 1: invalid socket address"),
+            ("\n[[component]]\nfile = 1", "line 3: invalid type"),
+            ("[[component]]\nfile = \"a.wasm\"\nid = \"a\"", "line 3: 'a'"),
+            ("timeout = \"0s\"\n[[component]]\nfile = \"a.wasm\"", "no time at all"),
+            ("", "names no component"),
+            ("max-requests = 0\n[[component]]\nfile = \"a.wasm\"", "max-requests is at least 1"),
+        ] {
+            let error = format!("{:#}", read(text).unwrap_err());
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_kept() {
+        let config = read(
+            "store = \"redb:data/s\"\ntimeout = \"5s\"\nmax-body = \"1MiB\"\naccess-log = \"json\"\n\
+             [[component]]\nfile = \"a.wasm\"\npath = \"/a\"\n[component.settings]\nx = \"y\"",
+        )
+        .unwrap();
+        assert_eq!(config.store, Some(StoreUrl::Redb(std::env::temp_dir().join("data/s"))));
+        assert_eq!((config.timeout, config.max_body), (Some(Duration::from_secs(5)), Some(ByteSize::mib(1))));
+        let guest = config.component[0].guest(Path::new("/srv")).unwrap();
+        assert_eq!((guest.file.to_str(), guest.id.to_string()), (Some("/srv/a.wasm"), "app/a/001".to_owned()));
+    }
+}

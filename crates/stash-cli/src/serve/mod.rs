@@ -1,0 +1,248 @@
+//! `stash serve`: components that answer HTTP requests, each with its own data. A request that is under way must be
+//! answered whatever is loaded anew, and when the server is asked to end.
+
+mod config;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use stash_host::serve::{Access, AccessLog, App, FileWatch, Route, ServeConfig, Server};
+use stash_host::{Allocation, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl};
+use tracing::info;
+
+use crate::args::{AccessLogFormat, GuestOptions, ServeArguments, StoreArguments};
+use crate::guest::Guest;
+use crate::signals::interrupted;
+use crate::{output, store};
+use config::Config;
+
+/// How often a component's file is looked at.
+const RELOAD: Duration = Duration::from_millis(500);
+
+pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> Result<ExitCode> {
+    let options = &arguments.options;
+    let (config, folder) = configuration(&arguments)?;
+    let url = match (store.is_named(), &config.store) {
+        (false, Some(url)) => url.clone(),
+        _ => store.url()?,
+    };
+    let max_requests = arguments.max_requests.or(config.max_requests).unwrap_or(1000);
+    let timeout = arguments.timeout.or(config.timeout).unwrap_or(Duration::from_mins(1));
+    let limits = HttpLimits { timeout: Some(timeout), ..HttpLimits::default() };
+    let runtime = runtime(options, max_requests)?;
+    let mut loaded = Vec::new();
+    // Before the store: guests that cannot run make none.
+    for (guest, route) in guests(&arguments, &config, &folder)? {
+        let program = guest.load(&runtime).await?;
+        loaded.push((guest, route, program));
+    }
+    let stash = store::open_at(&url, options.store_config()).await?;
+    let (mut routes, mut reloads) = (Vec::new(), Vec::new());
+    for (guest, Reached { host, path, keep_path }, program) in loaded {
+        let served =
+            Served { guest, runtime: runtime.clone(), limits: limits.clone(), stash: stash.clone(), url: url.clone() };
+        let app = App::new(served.guest.id.clone(), served.http(&program).await?);
+        routes.push(Route { host, path, keep_path, app: app.clone() });
+        reloads.push((served, app));
+    }
+
+    let defaults = ServeConfig::default();
+    let serve_config = ServeConfig {
+        max_connections: usize::try_from(arguments.max_connections.or(config.max_connections).unwrap_or(1000))?,
+        max_requests: usize::try_from(max_requests)?,
+        max_body: arguments.max_body.or(config.max_body).map_or(defaults.max_body, |size| size.0),
+        grace: arguments.grace.or(config.grace).unwrap_or(defaults.grace),
+        ..defaults
+    };
+    let grace = serve_config.grace;
+    let addr = arguments.addr.or(config.addr).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let admin = arguments.admin.or(config.admin);
+    let access = access_log(arguments.access_log.or(config.access_log).unwrap_or_default());
+    let served: Vec<_> = routes.iter().map(shown).collect();
+    let server = Server::bind(addr, admin, stash, routes.into_iter().collect(), serve_config, access).await?;
+    let listening = server.local_addr()?;
+    for (id, host, path) in served {
+        let host = host.map_or_else(|| listening.to_string(), |host| format!("{host}:{}", listening.port()));
+        output::say(&format!("serving {id} on http://{host}{path}"));
+    }
+    if let Some(admin) = server.admin_addr() {
+        output::say(&format!("health and metrics on http://{admin}/healthz and http://{admin}/metrics"));
+    }
+    if !arguments.no_reload && config.reload.unwrap_or(true) {
+        for (served, app) in reloads {
+            tokio::spawn(reload(served, app));
+        }
+    }
+    let ended = server.run(async {
+        interrupted().await;
+        output::say("ending: waiting for the requests under way");
+    });
+    if ended.await {
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
+    Ok(ExitCode::from(130))
+}
+
+/// Where a component is reached.
+struct Reached {
+    host: Option<String>,
+    path: String,
+    keep_path: bool,
+}
+
+fn shown(route: &Route) -> (String, Option<String>, String) {
+    let path = if route.path.ends_with('/') { route.path.clone() } else { format!("{}/", route.path) };
+    (route.app.name().to_owned(), route.host.clone(), path)
+}
+
+/// What the configuration file says, and the folder that it is in; nothing, where a component is named instead.
+fn configuration(arguments: &ServeArguments) -> Result<(Config, PathBuf)> {
+    let file = match (&arguments.config_file, &arguments.guest) {
+        (Some(file), _) => file.clone(),
+        (None, Some(_)) => return Ok((Config::default(), PathBuf::new())),
+        (None, None) => {
+            let file = PathBuf::from("stash.toml");
+            if !file.exists() {
+                bail!(
+                    "serve what? Name a component, or say which with a stash.toml in this folder; 'stash serve --help'"
+                );
+            }
+            file
+        }
+    };
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    Ok((Config::read(&file)?, folder))
+}
+
+/// The components, and where each is reached.
+fn guests(arguments: &ServeArguments, config: &Config, folder: &Path) -> Result<Vec<(Guest, Reached)>> {
+    if let Some(file) = &arguments.guest {
+        let guest = Guest::new(file, arguments.options.id.as_ref(), &arguments.options.grants)?;
+        return Ok(vec![(guest, Reached { host: None, path: "/".to_owned(), keep_path: true })]);
+    }
+    let mut guests: Vec<(Guest, Reached)> = Vec::new();
+    for component in &config.component {
+        let path = component.path.clone().unwrap_or_else(|| "/".to_owned());
+        let reached = Reached { host: component.host.clone(), path, keep_path: component.keep_path };
+        let same = |(_, other): &&(Guest, Reached)| {
+            other.host == reached.host && other.path.trim_end_matches('/') == reached.path.trim_end_matches('/')
+        };
+        if let Some((other, _)) = guests.iter().find(same) {
+            bail!("two components are to be reached at '{}', one of them {}", reached.path, other.file.display());
+        }
+        guests.push((component.guest(folder)?, reached));
+    }
+    Ok(guests)
+}
+
+/// An engine whose instances come from a pool, where the machine has the address space for it.
+fn runtime(options: &GuestOptions, instances: u32) -> Result<Runtime> {
+    let config = |allocation| RuntimeConfig { code_cache: options.code_cache(), limits: options.limits(), allocation };
+    Ok(match Runtime::new(config(Allocation::Pooled(instances))) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::warn!("instances do not come from a pool, which is slower: {error}");
+            Runtime::new(config(Allocation::OnDemand))?
+        }
+    })
+}
+
+/// A component with all that it takes to load it again.
+struct Served {
+    guest: Guest,
+    runtime: Runtime,
+    limits: HttpLimits,
+    stash: Stash,
+    url: StoreUrl,
+}
+
+impl Served {
+    async fn http(&self, program: &stash_host::Program) -> Result<HttpGuest> {
+        let storage = self.guest.storage(&self.stash).await?;
+        // What cannot be given is said now, not with the first request.
+        self.guest.wasi(&self.url)?;
+        let (guest, url) = (self.guest.clone(), self.url.clone());
+        let make_context: MakeContext = Arc::new(move || {
+            let mut wasi = guest.wasi(&url).unwrap_or_else(|error| {
+                tracing::warn!("an instance goes without its folders: {error:#}");
+                wasmtime_wasi::WasiCtxBuilder::new()
+            });
+            wasi.inherit_stdout().inherit_stderr();
+            guest.context(storage.clone(), wasi.build())
+        });
+        Ok(self.runtime.http(program, self.limits.clone(), make_context)?)
+    }
+
+    async fn load(&self) -> Result<HttpGuest> {
+        let program = self.guest.load(&self.runtime).await?;
+        self.http(&program).await
+    }
+}
+
+/// Loads the component again whenever its file changes; one that cannot be loaded changes nothing.
+async fn reload(served: Served, app: App) {
+    let file = &served.guest.file;
+    let mut watch = FileWatch::new(file, RELOAD);
+    loop {
+        watch.changed().await;
+        match served.load().await {
+            Ok(guest) => {
+                app.replace(guest);
+                info!("{} was loaded again", file.display());
+            }
+            Err(error) => output::say(&format!(
+                "{} has changed and cannot be loaded, so what was loaded before goes on: {}",
+                file.display(),
+                output::one_line(&format!("{error:#}"))
+            )),
+        }
+    }
+}
+
+fn access_log(format: AccessLogFormat) -> Option<AccessLog> {
+    let line: fn(&Access) -> String = match format {
+        AccessLogFormat::Off => return None,
+        AccessLogFormat::Text => text_line,
+        AccessLogFormat::Json => json_line,
+    };
+    Some(Arc::new(move |access| {
+        // A reader that is gone is no reason to serve nobody.
+        let _ = writeln!(std::io::stdout().lock(), "{}", line(&access));
+    }))
+}
+
+fn text_line(access: &Access) -> String {
+    format!(
+        "{} {} {} \"{} {} {:?}\" {} {}B {:.3}ms",
+        humantime::format_rfc3339_millis(std::time::SystemTime::now()),
+        access.client.ip(),
+        access.component.as_deref().unwrap_or("-"),
+        access.method,
+        access.target.escape_debug(),
+        access.version,
+        access.status.as_u16(),
+        access.bytes,
+        access.took.as_secs_f64() * 1000.0,
+    )
+}
+
+fn json_line(access: &Access) -> String {
+    serde_json::json!({
+        "time": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
+        "client": access.client.to_string(),
+        "component": access.component,
+        "method": access.method.as_str(),
+        "target": access.target,
+        "version": format!("{:?}", access.version),
+        "status": access.status.as_u16(),
+        "bytes": access.bytes,
+        "milliseconds": access.took.as_secs_f64() * 1000.0,
+    })
+    .to_string()
+}

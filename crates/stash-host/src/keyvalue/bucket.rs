@@ -1,6 +1,8 @@
 //! Buckets: collections of the component, opened by the names that other hosts' guests use. A bucket's name must never lead
 //! out of its component, and two names never to one collection.
 
+use std::fmt::Write;
+
 use stash_core::limits::MAX_COLLECTION_NAME_BYTES;
 use stash_core::{CollectionName, CollectionSettings, ComponentStorage, Record, StorageError, StorageExt, Version};
 
@@ -78,7 +80,8 @@ fn collection(identifier: &str) -> Result<CollectionName, Failure> {
         if byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            // Writing to a string does not fail.
+            let _ = write!(escaped, "%{byte:02X}");
         }
         if escaped.len() > MAX_COLLECTION_NAME_BYTES {
             return Err(Failure::NoSuchStore);

@@ -122,7 +122,7 @@ impl Runtime {
                 reason: format!(
                     "it does not answer HTTP requests (it exports neither wasi:http/incoming-handler nor \
                      wasi:http/handler); {}",
-                    self.offer(program)
+                    Self::offer(program)
                 ),
             });
         };

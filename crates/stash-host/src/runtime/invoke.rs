@@ -57,7 +57,7 @@ impl Runtime {
             refuse(format!("'{shown}' is not a call in WAVE text ({error}); write for example 'name(1, \"text\")'"))
         })?;
 
-        let exports = self.exports(program);
+        let exports = exports(program);
         let mut matches = exports.iter().filter(|export| {
             export.function == parsed.name() && (interface.is_none() || export.interface.as_deref() == interface)
         });
@@ -65,7 +65,7 @@ impl Runtime {
             (Some(export), None) => export,
             (None, _) => {
                 let asked = interface.map_or_else(String::new, |interface| format!("{interface}#")) + parsed.name();
-                return Err(refuse(format!("it has no function '{asked}'; {}", self.offer(program))));
+                return Err(refuse(format!("it has no function '{asked}'; {}", Self::offer(program))));
             }
             (Some(first), Some(second)) => {
                 return Err(refuse(format!(
@@ -109,37 +109,10 @@ impl Runtime {
         self.within_deadline(guest, run).await?
     }
 
-    fn exports(&self, program: &Program) -> Vec<Export> {
-        let component = program.pre.component();
-        let mut found = Vec::new();
-        for (name, item) in component.component_type().exports(component.engine()) {
-            match item.ty {
-                ComponentItem::ComponentFunc(_) => {
-                    if let Some((_, index)) = component.get_export(None, name) {
-                        found.push(Export { interface: None, function: name.to_owned(), index });
-                    }
-                }
-                ComponentItem::ComponentInstance(instance) => {
-                    let Some((_, parent)) = component.get_export(None, name) else { continue };
-                    for (function, item) in instance.exports(component.engine()) {
-                        if let ComponentItem::ComponentFunc(_) = item.ty
-                            && let Some((_, index)) = component.get_export(Some(&parent), function)
-                        {
-                            let interface = Some(name.to_owned());
-                            found.push(Export { interface, function: function.to_owned(), index });
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        found
-    }
-
     /// What can be called, for errors.
-    pub(super) fn offer(&self, program: &Program) -> String {
+    pub(super) fn offer(program: &Program) -> String {
         const SHOWN: usize = 10;
-        let names: Vec<String> = self.exports(program).iter().map(Export::full_name).collect();
+        let names: Vec<String> = exports(program).iter().map(Export::full_name).collect();
         match names.get(..SHOWN) {
             _ if names.is_empty() => "it exports no functions".to_owned(),
             Some(first) if names.len() > SHOWN => {
@@ -148,6 +121,34 @@ impl Runtime {
             _ => format!("it has {}", names.join(", ")),
         }
     }
+}
+
+/// The functions that can be called.
+fn exports(program: &Program) -> Vec<Export> {
+    let component = program.pre.component();
+    let mut found = Vec::new();
+    for (name, item) in component.component_type().exports(component.engine()) {
+        match item.ty {
+            ComponentItem::ComponentFunc(_) => {
+                if let Some((_, index)) = component.get_export(None, name) {
+                    found.push(Export { interface: None, function: name.to_owned(), index });
+                }
+            }
+            ComponentItem::ComponentInstance(instance) => {
+                let Some((_, parent)) = component.get_export(None, name) else { continue };
+                for (function, item) in instance.exports(component.engine()) {
+                    if let ComponentItem::ComponentFunc(_) = item.ty
+                        && let Some((_, index)) = component.get_export(Some(&parent), function)
+                    {
+                        let interface = Some(name.to_owned());
+                        found.push(Export { interface, function: function.to_owned(), index });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// What in a type has no WAVE text, if anything has.

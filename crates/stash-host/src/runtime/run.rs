@@ -41,7 +41,7 @@ impl Runtime {
         } else {
             return Err(RuntimeError::Call {
                 guest: guest.clone(),
-                reason: format!("it is not a command (it does not export wasi:cli/run); {}", self.offer(program)),
+                reason: format!("it is not a command (it does not export wasi:cli/run); {}", Self::offer(program)),
             });
         };
         match ended {

@@ -1,6 +1,8 @@
 //! Which component a request is for, by host and path. A request must never reach a component whose path it only looks
 //! like.
 
+use std::cmp::Reverse;
+
 use super::app::App;
 
 /// Where a component is reached.
@@ -31,7 +33,7 @@ impl FromIterator<Route> for Routes {
                 ..route
             })
             .collect();
-        routes.sort_by(|a, b| (b.host.is_some(), b.path.len()).cmp(&(a.host.is_some(), a.path.len())));
+        routes.sort_by_key(|route| Reverse((route.host.is_some(), route.path.len())));
         Self(routes)
     }
 }

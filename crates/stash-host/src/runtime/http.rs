@@ -50,6 +50,10 @@ pub type MakeContext = Arc<dyn Fn() -> GuestContext + Send + Sync>;
 /// A guest that answers HTTP requests. Clones are the same guest.
 #[derive(Clone)]
 pub struct HttpGuest {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
     runtime: Runtime,
     program: Program,
     limits: HttpLimits,
@@ -57,7 +61,6 @@ pub struct HttpGuest {
     handler: Handler,
 }
 
-#[derive(Clone)]
 enum Handler {
     Wasi2(Proxy2Pre<GuestState>),
     Wasi3(ProxyHandler<Wasi3>),
@@ -126,7 +129,8 @@ impl Runtime {
                 ),
             });
         };
-        Ok(HttpGuest { runtime: self.clone(), program: program.clone(), limits, make_context, handler })
+        let (runtime, program) = (self.clone(), program.clone());
+        Ok(HttpGuest { inner: Arc::new(Inner { runtime, program, limits, make_context, handler }) })
     }
 }
 
@@ -142,15 +146,18 @@ impl HttpGuest {
         request: Request<WasiBody>,
         kept: impl Send + 'static,
     ) -> Result<Response<WasiBody>, HttpFailure> {
-        match &self.handler {
-            Handler::Wasi2(pre) => self.handle_wasi_2(pre.clone(), request, kept).await,
+        match &self.inner.handler {
+            Handler::Wasi2(pre) => self.inner.handle_wasi_2(pre.clone(), request, kept).await,
             Handler::Wasi3(handler) => {
-                let answer = handler.handle((), request).await.map_err(|error| self.failure(&error))?;
+                let answer = handler.handle((), request).await.map_err(|error| self.inner.failure(&error))?;
                 Ok(answer.map(|body| Keeping { body, _kept: kept }.boxed_unsync()))
             }
         }
     }
 
+}
+
+impl Inner {
     async fn handle_wasi_2(
         &self,
         pre: Proxy2Pre<GuestState>,
@@ -224,7 +231,7 @@ impl HttpGuest {
 
 impl fmt::Debug for HttpGuest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpGuest").field("program", &self.program.name).finish_non_exhaustive()
+        f.debug_struct("HttpGuest").field("program", &self.inner.program.name).finish_non_exhaustive()
     }
 }
 

@@ -29,6 +29,7 @@ main() {
     say "nothing to do: $OUT"
     return
   fi
+  rm -f "$OUT/.inputs"
   WORK=$(mktemp -d)
   trap 'rm -rf "$WORK"' EXIT
   build counter "${REACTOR[@]}" counter/counter.c

@@ -28,6 +28,7 @@ main() {
     say "nothing to do: $OUT"
     return
   fi
+  rm -f "$OUT/.inputs"
   WORK=$(mktemp -d)
   trap 'rm -rf "$WORK"' EXIT
   wit_folder "$WORK/wit" wit/guests.wit
@@ -35,7 +36,7 @@ main() {
   for guest in "${GUESTS[@]}"; do
     say "building $guest"
     # -checklinkname=0: the bindings reach into the runtime for memory before that has begun.
-    GOOS=wasip1 GOARCH=wasm GOWORK=off GOTOOLCHAIN=local GOPROXY=off GOFLAGS='' "$GO" build -buildmode=c-shared -trimpath \
+    GOOS=wasip1 GOARCH=wasm GOWORK=off GOTOOLCHAIN=local GOPROXY=off GOFLAGS='' "$GO" build -buildmode=c-shared -trimpath -buildvcs=false \
       -ldflags='-checklinkname=0 -s -w' -o "$WORK/$guest.wasm" "./$guest"
     "$WIT_TOOL" component "$WORK/$guest.wasm" "$WORK/wit" "$guest" "$OUT/$guest.wasm"
   done

@@ -144,6 +144,8 @@ fn guests(arguments: &ServeArguments, config: &Config, folder: &Path) -> Result<
 /// An engine whose instances come from a pool, where the machine has the address space for it.
 fn runtime(options: &GuestOptions, instances: u32) -> Result<Runtime> {
     let config = |allocation| RuntimeConfig { code_cache: options.code_cache(), limits: options.limits(), allocation };
+    // Some instances of WASI 0.3 wait for their next request.
+    let instances = instances.saturating_add(instances / 2).saturating_add(16);
     Ok(match Runtime::new(config(Allocation::Pooled(instances))) {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -60,9 +60,11 @@ fn engine_config(config: &RuntimeConfig, concurrency: bool) -> wasmtime::Result<
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(instances)
             .total_stacks(instances)
-            .total_core_instances(instances.saturating_mul(4))
-            .total_memories(instances.saturating_mul(2))
-            .total_tables(instances.saturating_mul(4))
+            // A component made by several tools has some ten core modules; most have one memory. What is set aside here
+            // is address space.
+            .total_core_instances(instances.saturating_mul(32))
+            .total_memories(instances.saturating_mul(4))
+            .total_tables(instances.saturating_mul(16))
             .max_memory_size(config.limits.memory_bytes);
         engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }

@@ -173,6 +173,8 @@ impl Inner {
         let (name, limit) = (guest.clone(), self.limits.timeout);
         let mut call = Box::pin(async move {
             let _kept = kept;
+            // Declared behind what is kept, so that the instance is back in its pool when the next request gets its turn.
+            let mut store = store;
             let call = async {
                 let proxy = pre.instantiate_async(&mut store).await.map_err(|error| not_started(&name, &error))?;
                 let handler = proxy.wasi_http_incoming_handler();

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use stash_core::engine::EngineStatus;
 use stash_core::{
-    BackendSnapshot, Batch, Capabilities, Committed, ComponentStorage, CursorKey, DynStorage, KeyRange, KeyVersions,
-    PlaceName, Record, ScanPage, ScanRequest, StorageError, StorageSnapshot, Timestamp, Usage, VersionsRequest,
+    BackendSnapshot, Batch, Capabilities, ChangesPage, ChangesRequest, Committed, ComponentStorage, CursorKey,
+    DynStorage, KeyRange, KeyVersions, PlaceName, Record, ScanPage, ScanRequest, StorageError, StorageSnapshot,
+    Timestamp, Usage, Version, VersionsRequest,
 };
 
 #[derive(Clone)]
@@ -35,6 +36,18 @@ impl ComponentStorage for Chain {
 
     async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
         self.0.versions_dyn(request).await
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        self.0.changes_dyn(scope, request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        self.0.keep_changes_dyn(scope, keep).await
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        self.0.changed_dyn(scope, after).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {

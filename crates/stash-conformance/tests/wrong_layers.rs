@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use stash_conformance::{ChainConfig, Chains, Fresh, World, interleave, model, storage};
 use stash_core::{
-    Batch, BoxFuture, Change, Check, Committed, ComponentId, ComponentStorage, Condition, DynStorage, KeyRange,
-    MemoryEngine, Mutation, NamespacedStorage, PlaceName, Record, ScanEntry, ScanPage, ScanRequest, StorageError,
-    StoreLimits, Swept, Usage,
+    Batch, BoxFuture, Change, ChangesPage, ChangesRequest, Check, Committed, ComponentId, ComponentStorage, Condition,
+    DynStorage, KeyRange, MemoryEngine, Mutation, NamespacedStorage, PlaceName, Record, ScanEntry, ScanPage,
+    ScanRequest, StorageError, StoreLimits, Swept, Usage,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,9 @@ enum Fault {
     CountsEverything,
     OneCollection,
     ServesWhatHasExpired,
+    TearsCommits,
+    SkipsACommit,
+    ForgetsTheCollection,
 }
 
 /// A whole chain, and something wrong on top of it.
@@ -168,7 +171,10 @@ impl ComponentStorage for Wrong {
             | Fault::IgnoresAfter
             | Fault::MixesTwoStates
             | Fault::CountsEverything
-            | Fault::OneCollection => return self.inner.commit(batch).await,
+            | Fault::OneCollection
+            | Fault::TearsCommits
+            | Fault::SkipsACommit
+            | Fault::ForgetsTheCollection => return self.inner.commit(batch).await,
             _ => {}
         }
         // The hooks are never called.
@@ -198,7 +204,19 @@ impl ComponentStorage for Wrong {
         self.inner.count(if self.fault == Fault::CountsEverything { &everything } else { range }).await
     }
 
-    inner! { versions snapshots facts }
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        let mut page = self.inner.changes(scope, request).await?;
+        match self.fault {
+            // A page that ends within a commit: the rest of it is after a version that is told as done.
+            Fault::TearsCommits if page.changes.len() > 1 => _ = page.changes.pop(),
+            Fault::SkipsACommit if page.more => page.through.0 += 1,
+            Fault::ForgetsTheCollection => page.changes.iter_mut().for_each(|change| change.collection = None),
+            _ => {}
+        }
+        Ok(page)
+    }
+
+    inner! { versions log snapshots facts }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         let mut usage = self.inner.usage(scope).await?;
@@ -288,6 +306,10 @@ fn every_wrong_layer_fails_in_the_case_about_it() {
         (Fault::MixesTwoStates, "nobody_sees_half_a_clearing"),
         (Fault::CountsEverything, "any_list_is_what_a_map_would_give"),
         (Fault::OneCollection, "collections_do_not_meet"),
+        (Fault::TearsCommits, "a_page_is_made_of_whole_commits"),
+        (Fault::TearsCommits, "a_reader_sees_each_commit_once_and_in_order"),
+        (Fault::SkipsACommit, "a_page_is_made_of_whole_commits"),
+        (Fault::ForgetsTheCollection, "changes_of_all_collections_are_in_one_order"),
         (Fault::ServesWhatHasExpired, "a_record_is_there_until_its_moment"),
         (Fault::SplitsBatches, "nothing_is_left_of_a_batch_that_fails"),
         (Fault::ForgetsKeysInUsage, "a_prefix_is_cleared_and_nothing_else"),
@@ -356,7 +378,7 @@ impl<S: ComponentStorage> ComponentStorage for NaiveCache<S> {
         Ok(Self::new(self.inner.in_place(place)?, self.compares_versions))
     }
 
-    inner! { read scan count versions usage snapshots facts }
+    inner! { read scan count versions changes usage snapshots facts }
 
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         if let Some(cached) = self.entries.lock().unwrap().get(key) {

@@ -8,12 +8,13 @@ use crate::batch::{Batch, Committed, Mutation};
 use crate::budget::CacheBudget;
 use crate::cache::{Cache, CacheConfig, CacheStats, Lookup};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
 use crate::history::{KeyVersions, VersionsRequest};
-use crate::record::Record;
+use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot};
 use crate::storage::{ComponentStorage, PlaceName, Usage, check_read_bytes, check_read_size};
@@ -135,6 +136,18 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
 
     async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
         self.inner.versions(request).await
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        self.inner.changes(scope, request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        self.inner.keep_changes(scope, keep).await
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        self.inner.changed(scope, after).await
     }
 
     async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Committed};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::Timestamp;
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
 use crate::history::{KeyVersions, VersionsRequest};
-use crate::record::Record;
+use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot};
 use crate::storage::{ComponentStorage, PlaceName, Usage};
@@ -34,6 +35,9 @@ pub trait DynStorage: Send + Sync + 'static {
     fn scan_keys_dyn<'a>(&'a self, request: &'a ScanRequest) -> Call<'a, KeyPage>;
     fn count_dyn<'a>(&'a self, range: &'a KeyRange) -> Call<'a, u64>;
     fn versions_dyn<'a>(&'a self, request: &'a VersionsRequest) -> Call<'a, KeyVersions>;
+    fn changes_dyn<'a>(&'a self, scope: &'a str, request: &'a ChangesRequest) -> Call<'a, ChangesPage>;
+    fn keep_changes_dyn<'a>(&'a self, scope: &'a str, keep: bool) -> Call<'a, Version>;
+    fn changed_dyn<'a>(&'a self, scope: &'a str, after: Version) -> Call<'a, Version>;
     fn commit_dyn(&self, batch: Batch) -> Call<'_, Committed>;
     fn usage_dyn<'a>(&'a self, scope: &'a str) -> Call<'a, Usage>;
     fn backend_snapshot_dyn(&self) -> Call<'_, Arc<dyn BackendSnapshot>>;
@@ -75,6 +79,18 @@ impl<S: ComponentStorage> DynStorage for S {
 
     fn versions_dyn<'a>(&'a self, request: &'a VersionsRequest) -> Call<'a, KeyVersions> {
         Box::pin(self.versions(request))
+    }
+
+    fn changes_dyn<'a>(&'a self, scope: &'a str, request: &'a ChangesRequest) -> Call<'a, ChangesPage> {
+        Box::pin(self.changes(scope, request))
+    }
+
+    fn keep_changes_dyn<'a>(&'a self, scope: &'a str, keep: bool) -> Call<'a, Version> {
+        Box::pin(self.keep_changes(scope, keep))
+    }
+
+    fn changed_dyn<'a>(&'a self, scope: &'a str, after: Version) -> Call<'a, Version> {
+        Box::pin(self.changed(scope, after))
     }
 
     fn commit_dyn(&self, batch: Batch) -> Call<'_, Committed> {
@@ -158,6 +174,18 @@ impl ComponentStorage for Arc<dyn DynStorage> {
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         (**self).usage_dyn(scope).await
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        (**self).changes_dyn(scope, request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        (**self).keep_changes_dyn(scope, keep).await
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        (**self).changed_dyn(scope, after).await
     }
 
     async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {

@@ -72,6 +72,14 @@ pub enum StorageError {
         /// The version that was asked for.
         version: Version,
     },
+    /// The log of changes does not have all that happened since then: it was never kept, is no longer, or ends before.
+    #[error("the changes since version {since} are not kept{}: read everything anew", kept_changes(*kept))]
+    ChangesForgotten {
+        /// The version since which changes were asked for.
+        since: Version,
+        /// Since which version they are kept; `None` where they are not.
+        kept: Option<Version>,
+    },
     /// There is no collection with this name.
     #[error("no collection with the name '{name}'")]
     NoCollection {
@@ -208,6 +216,10 @@ fn conflict(expected: Option<Version>, current: Option<Version>) -> String {
 
 fn then_do(instead: &str) -> String {
     if instead.is_empty() { String::new() } else { format!("; {instead}") }
+}
+
+fn kept_changes(kept: Option<Version>) -> String {
+    kept.map_or_else(|| "; start keeping them, and".to_owned(), |kept| format!(", those since {kept} are"))
 }
 
 fn of_key(key: Option<&str>) -> String {

@@ -2,8 +2,12 @@
 //! must add nothing that a layer could see.
 
 use std::future::Future;
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 
 use crate::batch::{Batch, Cleared, Condition};
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::collection::{CollectionInfo, CollectionName, CollectionSettings};
 use crate::collections;
 use crate::erased::BoxFuture;
@@ -15,6 +19,7 @@ use crate::scan::{ScanEntry, ScanRequest};
 use crate::storage::ComponentStorage;
 use crate::transaction::{Isolation, Transaction};
 use crate::value::StorageValue;
+use crate::yielding::yield_now;
 
 /// How often a transaction is run again after conflicts before its conflict is the answer. With a fair engine one of
 /// the transactions that meet always commits.
@@ -169,6 +174,70 @@ pub trait StorageExt: ComponentStorage + Clone {
                 Some(found) => Ok(found.record),
                 None if found.forgotten => Err(StorageError::VersionForgotten { key: request.key, version }),
                 None => Ok(None),
+            }
+        }
+    }
+
+    /// Begins to keep what the component's commits do; see [`ComponentStorage::keep_changes`]. Tells since which version
+    /// they are kept: read everything, then follow from there.
+    ///
+    /// # Errors
+    /// Those of a commit.
+    fn start_changes(&self) -> impl Future<Output = Result<Version, StorageError>> + Send {
+        self.keep_changes("", true)
+    }
+
+    /// Stops keeping changes, and forgets those that were kept. What is interrupted in it, the same call, or the store by
+    /// itself, goes on with.
+    ///
+    /// # Errors
+    /// Those of a commit.
+    fn stop_changes(&self) -> impl Future<Output = Result<(), StorageError>> + Send {
+        async { self.keep_changes("", false).await.map(drop) }
+    }
+
+    /// The next changes: where there are none, waits for some until `end` is ready, and then tells how far it has looked.
+    ///
+    /// ```
+    /// # use stash_core::{Batch, ChangesRequest, ComponentStorage, MemoryBackend, NamespacedStorage, StorageExt};
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let store = NamespacedStorage::new(&"app/shop/1".parse()?, MemoryBackend::in_memory());
+    /// let mut since = store.start_changes().await?;
+    /// store.commit(Batch::new().set("order:7", "2 pears").delete("cart:7")).await?;
+    /// // Each commit exactly once, also over restarts of a reader that keeps `through`.
+    /// let page = store.next_changes(&ChangesRequest::since(since), std::future::pending()).await?;
+    /// assert_eq!(page.changes[0].key, "order:7");
+    /// since = page.through;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`ComponentStorage::changes`].
+    fn next_changes(
+        &self,
+        request: &ChangesRequest,
+        end: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = Result<ChangesPage, StorageError>> + Send {
+        async move {
+            let mut request = request.clone();
+            let mut end = pin!(end);
+            loop {
+                let page = self.changes("", &request).await?;
+                if !page.changes.is_empty() {
+                    return Ok(page);
+                }
+                request.since = page.through;
+                let (through, more) = (page.through, page.more);
+                let next = async move {
+                    // Where nothing fits so far, others still get their turn.
+                    yield_now().await;
+                    if more { Ok(through) } else { self.changed("", through).await }
+                };
+                match select(pin!(next), end.as_mut()).await {
+                    Either::Left((next, _)) => next.map(drop)?,
+                    Either::Right(_) => return Ok(page),
+                }
             }
         }
     }

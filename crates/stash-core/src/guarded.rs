@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Committed};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::Timestamp;
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::limits::{DEFAULT_MAX_VALUE_BYTES, MAX_VALUE_BYTES};
-use crate::record::Record;
+use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot};
 use crate::storage::{ComponentStorage, PlaceName, Usage};
@@ -78,6 +79,18 @@ impl<S: ComponentStorage> ComponentStorage for Guarded<S> {
 
     async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
         self.inner.versions(request).await
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        self.inner.changes(scope, request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        self.inner.keep_changes(scope, keep).await
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        self.inner.changed(scope, after).await
     }
 
     async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {

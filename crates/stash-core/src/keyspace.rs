@@ -22,7 +22,9 @@ pub enum KeySpace {
     Expiry = b'e',
     /// Earlier versions of records, in collections that keep them.
     History = b'v',
-    // Set aside: b'c' change log, b'i' secondary indexes, b'b' blob chunks.
+    /// What each commit did, for components that keep it: `c` + `app/service-a/001/` + the version + which change of it.
+    ChangeLog = b'c',
+    // Set aside: b'i' secondary indexes, b'b' blob chunks.
 }
 
 impl KeySpace {

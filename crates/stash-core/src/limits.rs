@@ -66,6 +66,17 @@ pub const MAX_COLLECTION_DEPTH: usize = 8;
 /// Versions of one key that a collection may keep. More would make one commit's pruning long.
 pub const MAX_HISTORY_VERSIONS: u32 = 10_000;
 
+/// Changes that a component's log keeps. Whoever follows it may be away for as long as it takes to write so many; after
+/// that, reading everything anew is as quick.
+pub const MAX_CHANGES: u64 = 100_000;
+
+/// Bytes that a component's log of changes keeps, which its quota does not count. Its newest commit is kept whatever its
+/// size.
+pub const MAX_CHANGE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a guest may wait for the next change in one call.
+pub const MAX_CHANGE_WAIT: std::time::Duration = std::time::Duration::from_secs(30);
+
 /// Records that one commit of `clear` removes: what fits a batch.
 pub const MAX_CLEAR_RECORDS: usize = MAX_BATCH_ITEMS;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Committed};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::Timestamp;
 use crate::collection::Place;
 use crate::cursor::CursorKey;
@@ -14,7 +15,7 @@ use crate::error::StorageError;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::id::ComponentId;
 use crate::keyspace::check_key;
-use crate::record::Record;
+use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest, check_limit};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot, leave};
 use crate::storage::{ComponentStorage, PlaceName, Usage};
@@ -121,6 +122,18 @@ impl<S: ComponentStorage + Clone> ComponentStorage for NamespacedStorage<S> {
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
         self.inner.usage(&self.id.full_key(scope)).await
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        self.inner.changes(&self.id.full_key(scope), request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        self.inner.keep_changes(&self.id.full_key(scope), keep).await
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        self.inner.changed(&self.id.full_key(scope), after).await
     }
 
     async fn backend_snapshot(&self) -> Result<Arc<dyn BackendSnapshot>, StorageError> {

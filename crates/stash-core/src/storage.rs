@@ -5,6 +5,7 @@ use std::future::Future;
 
 use crate::batch::{Batch, Committed, limit_else};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::Timestamp;
 use crate::collection::{CollectionName, Place};
 use crate::cursor::CursorKey;
@@ -13,7 +14,7 @@ use crate::error::StorageError;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::lease::Leases;
 use crate::limits::{MAX_LIST_BYTES, MAX_LIST_KEYS, MAX_READ_BYTES, MAX_READ_KEYS};
-use crate::record::Record;
+use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot};
 use crate::value::StorageValue;
@@ -68,6 +69,32 @@ pub trait ComponentStorage: Send + Sync + 'static {
 
     /// What is kept of a key's versions, the newest first; see [`VersionsRequest`].
     fn versions(&self, request: &VersionsRequest) -> impl Future<Output = Result<KeyVersions, StorageError>> + Send;
+
+    /// A page of what the component's commits have done, all its collections together; see [`ChangesRequest`].
+    /// `scope` is as with [`usage`](Self::usage).
+    ///
+    /// Fails with [`ChangesForgotten`](StorageError::ChangesForgotten) where they are not kept since the version that is
+    /// asked for.
+    fn changes(
+        &self,
+        scope: &str,
+        request: &ChangesRequest,
+    ) -> impl Future<Output = Result<ChangesPage, StorageError>> + Send;
+
+    /// Begins to keep what the component's commits do, from the next one on, or stops and forgets what was kept. Either is
+    /// durable. Tells since which version changes are kept, also where they were already; or the present version, where it
+    /// was to stop. `scope` is as with [`usage`](Self::usage).
+    ///
+    /// The last [`MAX_CHANGES`](crate::limits::MAX_CHANGES) of at most
+    /// [`MAX_CHANGE_BYTES`](crate::limits::MAX_CHANGE_BYTES) are kept, whole commits only. They do not count towards the
+    /// quota. Nothing is kept before anybody asks, since it is one more write for each.
+    fn keep_changes(&self, scope: &str, keep: bool) -> impl Future<Output = Result<Version, StorageError>> + Send;
+
+    /// Waits until [`changes`](Self::changes) since `after` has something to tell: a later commit, or that they are not
+    /// kept. Tells the present version. `scope` is as with [`usage`](Self::usage).
+    ///
+    /// It may wait for ever; whoever calls it sees to a bound. Dropping the future has no effect.
+    fn changed(&self, scope: &str, after: Version) -> impl Future<Output = Result<Version, StorageError>> + Send;
 
     /// Does all of a batch or nothing of it.
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Committed, StorageError>> + Send;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use stash_core::engine::EngineStatus;
 use stash_core::{
-    BackendSnapshot, Batch, CacheHandle, CacheStats, Capabilities, Committed, ComponentId, ComponentStorage, CursorKey,
+    BackendSnapshot, Batch, CacheHandle, CacheStats, Capabilities, ChangesPage, ChangesRequest, Committed, ComponentId, ComponentStorage, CursorKey,
     DynStorage, KeyPage, KeyRange, KeyVersions, Leases, PlaceName, Record, ScanPage, ScanRequest, StorageError,
-    StorageSnapshot, Timestamp, Usage, VersionsRequest,
+    StorageSnapshot, Timestamp, Usage, Version, VersionsRequest,
 };
 
 use crate::background::Background;
@@ -99,6 +99,18 @@ impl ComponentStorage for ComponentStore {
 
     async fn versions(&self, request: &VersionsRequest) -> Result<KeyVersions, StorageError> {
         (*self.chain).versions_dyn(request).await
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        (*self.chain).changes_dyn(scope, request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        (*self.chain).keep_changes_dyn(scope, keep).await
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        (*self.chain).changed_dyn(scope, after).await
     }
 
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {

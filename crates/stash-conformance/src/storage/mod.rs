@@ -3,6 +3,7 @@
 
 mod basics;
 mod batches;
+mod changes;
 mod clear;
 mod collections;
 mod commits;
@@ -44,8 +45,8 @@ pub fn run<F: EngineFixture>(engines: F) {
     for config in ChainConfig::all() {
         run_world(config.name, ChainsOver { engines: Arc::clone(&engines), config });
     }
-    run_cases("storage, after a crash".to_owned(), &engines, cases![F: crash::what_a_crash_leaves_agrees_with_itself])
-        .assert_passed();
+    let after_a_crash = cases![F: crash::what_a_crash_leaves_agrees_with_itself, changes::the_log_outlives_a_crash];
+    run_cases("storage, after a crash".to_owned(), &engines, after_a_crash).assert_passed();
     let whole = ChainsOver { engines, config: ChainConfig::whole() };
     run_cases("storage, slow cases".to_owned(), &Arc::new(whole), slow_cases()).assert_passed();
 }
@@ -60,7 +61,7 @@ pub fn run_world<F: WorldFixture>(name: &str, worlds: F) {
 
 /// Runs every case on the worlds of a fixture and tells how each went.
 pub fn try_run_world<F: WorldFixture>(name: &str, worlds: F) -> Report {
-    let cases = cases![F:
+    let mut cases = cases![F:
         basics::what_is_set_is_got,
         basics::values_of_every_kind,
         basics::read_answers_in_the_order_asked,
@@ -155,7 +156,24 @@ pub fn try_run_world<F: WorldFixture>(name: &str, worlds: F) -> Report {
         serializable::what_never_was_is_not_committed,
         serializable::a_number_is_stored_as_it_was_told,
     ];
+    cases.extend(change_cases());
     run_cases(format!("storage, {name}"), &Arc::new(worlds), cases)
+}
+
+/// Cases about the log of changes.
+fn change_cases<F: WorldFixture>() -> Vec<Case<F>> {
+    cases![F:
+        changes::nothing_is_kept_before_it_is_asked_for,
+        changes::every_kind_of_change_is_told,
+        changes::changes_of_all_collections_are_in_one_order,
+        changes::a_page_is_made_of_whole_commits,
+        changes::a_transaction_is_one_commit_of_the_log,
+        changes::what_expires_is_told_when_it_is_removed,
+        changes::a_reader_sees_each_commit_once_and_in_order,
+        changes::whoever_waits_is_woken,
+        changes::the_log_does_not_count_as_usage,
+        changes::what_is_left_of_a_log_is_swept,
+    ]
 }
 
 /// Cases with much data, which need no second kind of chain.
@@ -170,6 +188,7 @@ fn slow_cases<F: WorldFixture>() -> Vec<Case<F>> {
         collections::however_many_records_are_deleted_with_it,
         collections::collections_have_a_limit,
         history::long_histories_stay_within_their_number,
+        changes::the_oldest_commits_are_forgotten_whole,
         transactions::transactions_have_limits,
         transactions::large_records_are_removed_by_a_transaction,
         transactions::what_a_transaction_was_refused_is_free,

@@ -15,7 +15,7 @@ use crate::world::{World, WorldFixture};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn sweep<W: World>(world: &W, max_commits: usize) -> Result<Swept, Skip> {
+pub(super) async fn sweep<W: World>(world: &W, max_commits: usize) -> Result<Swept, Skip> {
     world.sweep(max_commits).await.ok_or_else(|| Skip("this world does not sweep when it is asked".to_owned()))
 }
 

@@ -40,6 +40,30 @@ macro_rules! inner {
             self.inner.versions(request).await
         }
     };
+    (@ changes) => {
+        async fn changes(
+            &self,
+            scope: &str,
+            request: &stash_core::ChangesRequest,
+        ) -> Result<stash_core::ChangesPage, stash_core::StorageError> {
+            self.inner.changes(scope, request).await
+        }
+
+        $crate::inner!(@ log);
+    };
+    (@ log) => {
+        async fn keep_changes(&self, scope: &str, keep: bool) -> Result<stash_core::Version, stash_core::StorageError> {
+            self.inner.keep_changes(scope, keep).await
+        }
+
+        async fn changed(
+            &self,
+            scope: &str,
+            after: stash_core::Version,
+        ) -> Result<stash_core::Version, stash_core::StorageError> {
+            self.inner.changed(scope, after).await
+        }
+    };
     (@ usage) => {
         async fn usage(&self, scope: &str) -> Result<stash_core::Usage, stash_core::StorageError> {
             self.inner.usage(scope).await

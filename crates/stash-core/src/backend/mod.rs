@@ -1,8 +1,9 @@
-//! Records, versions, expiry, history and exact usage over any engine: the bottom layer of every chain. It must never
+//! Records, versions, expiry, history, changes and exact usage over any engine: the bottom layer of every chain. It must never
 //! know which engine it sits on, and never answer from anything but the engine.
 
 mod commit;
 mod due;
+mod log;
 mod page;
 mod past;
 mod sweep;
@@ -16,9 +17,10 @@ use parking_lot::Mutex;
 
 use crate::batch::{Batch, Committed, limit_else};
 use crate::capabilities::Capabilities;
+use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::cursor::CursorKey;
-use crate::engine::{Collect, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot};
+use crate::engine::{Collect, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot, View};
 use crate::erased::BoxFuture;
 use crate::error::StorageError;
 use crate::format::CheckFormat;
@@ -31,6 +33,7 @@ use crate::record::{self, Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
 use crate::snapshot::{BackendSnapshot, StorageSnapshot};
 use crate::storage::{ComponentStorage, FEWER_KEYS, PlaceName, Usage, check_read_size};
+use crate::waiting::Waiters;
 
 pub use sweep::Swept;
 
@@ -45,6 +48,8 @@ struct Shared<E> {
     cursors: CursorKey,
     /// Where the sweeper goes on.
     sweep_at: Mutex<Option<Bytes>>,
+    /// Who waits for a component's next commit.
+    waiters: Arc<Waiters>,
 }
 
 impl<E> Clone for EngineBackend<E> {
@@ -75,8 +80,8 @@ pub struct NamespaceUsage {
 impl<E: Engine> EngineBackend<E> {
     /// The storage over an engine that was checked already or that is always new.
     pub(crate) fn over(engine: E, clock: Arc<dyn Clock>, cursors: CursorKey) -> Self {
-        let sweep_at = Mutex::default();
-        Self { shared: Arc::new(Shared { engine, clock, cursors, sweep_at }) }
+        let (sweep_at, waiters) = (Mutex::default(), Arc::default());
+        Self { shared: Arc::new(Shared { engine, clock, cursors, sweep_at, waiters }) }
     }
 
     /// The storage over an engine, with the system's clock.
@@ -264,10 +269,43 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
     async fn commit(&self, batch: Batch) -> Result<Committed, StorageError> {
         batch.check_size()?;
         check_scope(&batch.scope)?;
-        let (decision, remains) = commit::CommitBatch::new(batch, Arc::clone(&self.shared.clock));
+        let (clock, waiters) = (Arc::clone(&self.shared.clock), Arc::clone(&self.shared.waiters));
+        let (decision, remains) = commit::CommitBatch::new(batch, clock, waiters);
         let committed = self.engine().update(decision).await;
         drop(remains);
         committed
+    }
+
+    async fn changes(&self, scope: &str, request: &ChangesRequest) -> Result<ChangesPage, StorageError> {
+        check_scope(scope)?;
+        let snapshot = self.engine().snapshot().await?;
+        log::changes(&Source::<E>::Snapshot(&snapshot), scope, request).await
+    }
+
+    async fn keep_changes(&self, scope: &str, keep: bool) -> Result<Version, StorageError> {
+        check_scope(scope)?;
+        let own = || scope.to_owned();
+        if keep {
+            return self.engine().update(log::Start { scope: own() }).await;
+        }
+        let stop = log::Stop { scope: own(), waiters: Arc::clone(&self.shared.waiters) };
+        let (version, mut more) = self.engine().update(stop).await?;
+        while more {
+            (_, more) = self.engine().update(log::Tidy { scope: own() }).await?;
+        }
+        Ok(version)
+    }
+
+    async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
+        check_scope(scope)?;
+        loop {
+            let waiting = self.shared.waiters.listen(scope);
+            let state = Source::Present(self.engine()).state(scope).await?;
+            if state.version != after || !state.log.is_some_and(|log| log.is_on && log.since <= after) {
+                return Ok(state.version);
+            }
+            waiting.await;
+        }
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {
@@ -334,6 +372,15 @@ impl<E: Engine> BackendSnapshot for StateOf<E> {
     fn version<'a>(&'a self, scope: &'a str) -> BoxFuture<'a, Result<Version, StorageError>> {
         Box::pin(async move { Ok(Source::<E>::Snapshot(&self.state).state(scope).await?.version) })
     }
+}
+
+/// The state of a namespace, as a decision sees it.
+fn state_in(view: &dyn View, scope: &str) -> Result<NamespaceState, StorageError> {
+    let mut state = Ok(None);
+    view.look(&KeySpace::Namespace.key(scope), &mut |stored| {
+        state = stored.map(NamespaceState::decode).transpose();
+    })?;
+    Ok(state?.unwrap_or_default())
 }
 
 fn is_there(record: &Record, now: Timestamp) -> bool {

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{EngineBackend, due, past};
+use super::log::{self, Adding};
+use super::{EngineBackend, due, past, state_in};
 use crate::clock::{Clock, Timestamp};
+use crate::collection::Place;
 use crate::engine::{Decision, Engine, Scan, View, Writes};
 use crate::error::StorageError;
-use crate::keyspace::{KeySpace, after_prefix};
+use crate::keyspace::{KeySpace, after_prefix, split_namespaced};
 use crate::namespace_state::NamespaceState;
-use crate::record::{Head, corrupt};
+use crate::record::{Head, Version, corrupt};
+use crate::waiting::Waiters;
 
 /// Records that one commit of the sweeper removes: a millisecond or two of the writer's time.
 const BATCH: usize = 256;
@@ -21,7 +24,7 @@ const BATCH: usize = 256;
 /// What a round of the sweeper did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Records and earlier versions that were removed.
+    /// Records, earlier versions, and changes that are no longer kept, that were removed.
     pub removed: u64,
     /// Whether there is more that is due.
     pub more: bool,
@@ -33,7 +36,9 @@ impl<E: Engine> EngineBackend<E> {
     /// Removes what has expired, in commits of a few hundred records, at most `max_commits` of them.
     ///
     /// What has expired is invisible whether or not this is ever called; it only gives back space. The versions of
-    /// namespaces stay as they are: nothing that anybody could see changes.
+    /// namespaces stay as they are: nothing that anybody could see changes. But where a component keeps its changes, the
+    /// removal of its records is one of them, and a commit as any other. What is left of logs that were stopped is removed
+    /// too.
     ///
     /// # Errors
     /// The engine's, or [`StorageError::Corrupt`] where the index cannot be read. What was removed before stays so.
@@ -54,6 +59,7 @@ impl<E: Engine> EngineBackend<E> {
             let Some((key, _)) = self.engine().scan(&next).await?.entries.into_iter().next() else {
                 if rounds > 0 {
                     *self.shared.sweep_at.lock() = None;
+                    log::tidy_all(self, max_commits.saturating_sub(commits), &mut swept).await?;
                     return Ok(swept);
                 }
                 // Once more from the beginning.
@@ -76,7 +82,8 @@ impl<E: Engine> EngineBackend<E> {
                 return Ok(swept);
             }
             commits += 1;
-            let sweep = Sweep { scope: scope.to_owned(), clock: Arc::clone(&self.shared.clock) };
+            let (clock, waiters) = (Arc::clone(&self.shared.clock), Arc::clone(&self.shared.waiters));
+            let sweep = Sweep { scope: scope.to_owned(), clock, waiters };
             match self.engine().update(sweep).await {
                 Ok(removed) => swept.removed += removed,
                 // What cannot be read in one component is no reason to keep what has expired in the others.
@@ -94,6 +101,7 @@ impl<E: Engine> EngineBackend<E> {
 struct Sweep {
     scope: String,
     clock: Arc<dyn Clock>,
+    waiters: Arc<Waiters>,
 }
 
 impl Decision for Sweep {
@@ -109,20 +117,32 @@ impl Decision for Sweep {
     }
 
     fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<u64, StorageError> {
-        let state_key = KeySpace::Namespace.key(&self.scope);
-        let mut state = Ok(None);
-        view.look(&state_key, &mut |stored| state = stored.map(NamespaceState::decode).transpose())?;
-        let before = state?.unwrap_or_default();
-        let removed = remove(view, writes, &self.scope, self.clock.wall(), BATCH, &HashSet::new())?;
-        let state = NamespaceState {
+        let before = state_in(view, &self.scope)?;
+        let now = self.clock.wall();
+        let next = before
+            .version
+            .0
+            .checked_add(1)
+            .ok_or_else(|| corrupt("a namespace's version is out of range".to_owned()))?;
+        let mut adding = Adding::to(before.log, &self.scope, Version(next), now);
+        let removed = remove(view, writes, &self.scope, now, BATCH, &HashSet::new(), &mut adding)?;
+        let mut state = NamespaceState {
             used_bytes: before.used_bytes.saturating_sub(removed.used_bytes),
             key_count: before.key_count.saturating_sub(removed.key_count),
             ..before
         };
+        if let (Some(adding), Some(log)) = (adding.filter(|adding| !adding.is_empty()), &mut state.log) {
+            state.version = Version(next);
+            *log = adding.finish(view, writes, *log)?;
+        }
         if !writes.is_empty() && state != before {
-            writes.put(state_key, state.encode());
+            writes.put(KeySpace::Namespace.key(&self.scope), state.encode());
         }
         Ok(removed.entries)
+    }
+
+    fn committed(&mut self, _: &u64) {
+        self.waiters.wake(&self.scope);
     }
 }
 
@@ -149,6 +169,7 @@ pub(super) fn remove(
     now: Timestamp,
     limit: usize,
     spare: &HashSet<Bytes>,
+    adding: &mut Option<Adding>,
 ) -> Result<Removed, StorageError> {
     let mut removed = Removed::default();
     for (index_key, _) in view.scan(&due::scan(scope, now, limit))?.entries {
@@ -167,9 +188,15 @@ pub(super) fn remove(
                         .transpose();
                 })?;
                 if let Some((true, used)) = used? {
-                    let own_key = own_key_bytes(&key).ok_or_else(|| corrupt("a record's key is damaged".to_owned()))?;
-                    removed.count(u64::try_from(used.saturating_add(own_key)).unwrap_or(u64::MAX));
+                    let damaged = || corrupt("a record's key is damaged".to_owned());
+                    let name = KeySpace::Record.name(&key).and_then(split_namespaced).ok_or_else(damaged)?;
+                    let (place_prefix, own_key) = name;
+                    removed.count(u64::try_from(used.saturating_add(own_key.len())).unwrap_or(u64::MAX));
                     removed.key_count += 1;
+                    if let Some(adding) = adding {
+                        let place = Place::of_prefix(place_prefix, scope).ok_or_else(damaged)?;
+                        adding.gone(writes, Some(&place), own_key, true);
+                    }
                     writes.remove(key);
                 }
             }
@@ -205,10 +232,4 @@ pub(super) fn rest(
         }
     }
     Ok(bytes)
-}
-
-/// The length of the component's own key in a record's engine key.
-fn own_key_bytes(key: &[u8]) -> Option<usize> {
-    let third = key.iter().enumerate().filter(|(_, byte)| **byte == b'/').nth(2)?.0;
-    key.len().checked_sub(third + 1)
 }

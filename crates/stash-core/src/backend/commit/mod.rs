@@ -1,5 +1,5 @@
 //! What becomes of a batch: one decision of the engine. It must write nothing unless every check holds, and exactly what
-//! the batch says if they do: records, versions, usage, the expiry index and history together.
+//! the batch says if they do: records, versions, usage, the expiry index, history and the change log together.
 
 mod checks;
 mod writing;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::past;
+use super::{past, state_in};
 use crate::batch::{Batch, Cleared, Committed, Mutation, Outcome, SMALLER_BATCHES, limit, limit_else};
 use crate::clock::{Clock, Timestamp};
 use crate::collection::{CollectionSettings, DEFAULT_SETTINGS, Place, Retention, registry_key};
@@ -24,6 +24,7 @@ use crate::limits::MAX_BATCH_BYTES;
 use crate::mutation::Change;
 use crate::namespace_state::NamespaceState;
 use crate::record::{self, Head, Record, Version, corrupt};
+use crate::waiting::Waiters;
 
 /// Changes from which on a batch first asks whether there is anything between its keys.
 const LARGE_BATCH: usize = 16;
@@ -35,6 +36,7 @@ pub(super) struct CommitBatch {
     batch: Batch,
     cost: usize,
     clock: Arc<dyn Clock>,
+    waiters: Arc<Waiters>,
     /// The mutated records as the commit leaves them.
     after: Vec<Option<Record>>,
     remains: Remains,
@@ -45,9 +47,10 @@ pub(super) struct CommitBatch {
 pub(super) type Remains = Arc<Mutex<(Vec<Mutation>, Vec<Option<Record>>)>>;
 
 impl CommitBatch {
-    pub(super) fn new(batch: Batch, clock: Arc<dyn Clock>) -> (Self, Remains) {
+    pub(super) fn new(batch: Batch, clock: Arc<dyn Clock>, waiters: Arc<Waiters>) -> (Self, Remains) {
         let remains = Remains::default();
-        (Self { cost: batch.cost(), batch, clock, after: Vec::new(), remains: Arc::clone(&remains) }, remains)
+        let cost = batch.cost();
+        (Self { cost, batch, clock, waiters, after: Vec::new(), remains: Arc::clone(&remains) }, remains)
     }
 }
 
@@ -77,6 +80,7 @@ impl Decision for CommitBatch {
     fn committed(&mut self, committed: &Committed) {
         self.batch.settle(Some(committed), &self.after);
         *self.remains.lock() = (std::mem::take(&mut self.batch.mutations), std::mem::take(&mut self.after));
+        self.waiters.wake(&self.batch.scope);
     }
 }
 
@@ -132,11 +136,7 @@ struct Stored {
 
 impl<'a> Work<'a> {
     fn new(batch: &'a Batch, view: &'a dyn View, now: Timestamp) -> Result<Self, StorageError> {
-        let mut state = Ok(None);
-        view.look(&KeySpace::Namespace.key(&batch.scope), &mut |stored| {
-            state = stored.map(NamespaceState::decode).transpose();
-        })?;
-        let before = state?.unwrap_or_default();
+        let before = state_in(view, &batch.scope)?;
         let version = before.version.0.checked_add(1).ok_or_else(|| out_of_range("version"))?;
         Ok(Self {
             batch,

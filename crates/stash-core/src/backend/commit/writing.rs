@@ -1,11 +1,12 @@
-//! What a batch writes once it is decided: records, the expiry index, history, and the namespace's state with its exact
-//! usage. It must leave nothing out that belongs to a record it changes.
+//! What a batch writes once it is decided: records, the expiry index, history, the change log, and the namespace's state
+//! with its exact usage. It must leave nothing out that belongs to a record it changes.
 
 use std::collections::HashSet;
 
 use bytes::Bytes;
 
 use super::{Slot, Work, out_of_range};
+use crate::backend::log::Adding;
 use crate::backend::past::History;
 use crate::backend::{due, past, sweep};
 use crate::batch::{Committed, limit};
@@ -23,7 +24,8 @@ const SWEEP_FOR_ROOM: usize = 10_000;
 impl Work<'_> {
     /// Writes what has become of everything.
     pub(super) fn write(&mut self, writes: &mut Writes) -> Result<Committed, StorageError> {
-        let mut sum = Sum::default();
+        let log = Adding::to(self.before.log, &self.batch.scope, self.version, self.now);
+        let mut sum = Sum { log, ..Sum::default() };
         let mut changed = !self.forget.is_empty();
         let mut spare = HashSet::new();
         let mut slots = std::mem::take(&mut self.slots);
@@ -45,6 +47,12 @@ impl Work<'_> {
         }
         self.check_quota(writes, &mut sum, &mut spare)?;
         let used_bytes = self.used_after(&sum)?;
+        let mut log = self.before.log;
+        if let (Some(adding), Some(log)) = (&sum.log, &mut log) {
+            // What is in the log has a version of its own, also where time has removed it.
+            changed |= !adding.is_empty();
+            *log = adding.finish(self.view, writes, *log)?;
+        }
         let state = NamespaceState {
             version: if changed { self.version } else { self.before.version },
             used_bytes,
@@ -53,6 +61,7 @@ impl Work<'_> {
             collections: u32::try_from(i128::from(self.before.collections) + sum.collections)
                 .map_err(|_| out_of_range("number of collections"))?,
             default_settings: sum.default_settings.unwrap_or(self.before.default_settings),
+            log,
         };
         let collections = usize::try_from(state.collections).unwrap_or(usize::MAX);
         if sum.collections > 0 && collections > MAX_COLLECTIONS {
@@ -115,8 +124,19 @@ impl Work<'_> {
         }
         match record {
             // Nobody asks for the slot's key after this.
-            Some(record) => writes.put(std::mem::take(&mut slot.key), record::encode(record)),
-            None if slot.stored.is_some() => writes.remove(std::mem::take(&mut slot.key)),
+            Some(record) => {
+                let stored = record::encode(record);
+                if let Some(log) = &mut sum.log {
+                    log.set(writes, place, own_key, &stored);
+                }
+                writes.put(std::mem::take(&mut slot.key), stored);
+            }
+            None if slot.stored.is_some() => {
+                if let Some(log) = &mut sum.log {
+                    log.gone(writes, place, own_key, expired);
+                }
+                writes.remove(std::mem::take(&mut slot.key));
+            }
             None => {}
         }
         Ok(())
@@ -158,7 +178,8 @@ impl Work<'_> {
         if self.used_after(sum)? <= quota {
             return Ok(());
         }
-        let removed = sweep::remove(self.view, writes, &self.batch.scope, self.now, SWEEP_FOR_ROOM, spare)?;
+        let removed =
+            sweep::remove(self.view, writes, &self.batch.scope, self.now, SWEEP_FOR_ROOM, spare, &mut sum.log)?;
         sum.used -= i128::from(removed.used_bytes);
         sum.keys -= i128::from(removed.key_count);
         // What this commit cannot remove as well does not count either.
@@ -207,6 +228,8 @@ struct Sum {
     expired: u64,
     collections: i128,
     default_settings: Option<bool>,
+    /// What is added to the change log, where there is one.
+    log: Option<Adding>,
 }
 
 fn widen(bytes: usize) -> i128 {

@@ -103,6 +103,14 @@ pub(crate) enum Place {
 /// The name in the registry under which the default collection's settings are: no collection can have it.
 pub(crate) const DEFAULT_SETTINGS: &str = "\u{1f}";
 
+/// In front of the names in the registry under which bookmarks are: no collection can have one of these either.
+pub(crate) const BOOKMARK: &str = "\u{1f}at:";
+
+/// Whether a name in the registry is a collection's.
+pub(crate) fn is_collection(registered: &str) -> bool {
+    !registered.starts_with(SEPARATOR)
+}
+
 impl Place {
     /// What the keys of this place begin with below the namespace layer. No such text begins another one.
     pub(crate) fn prefix(&self, id: &ComponentId) -> String {

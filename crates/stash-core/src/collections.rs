@@ -2,7 +2,7 @@
 //! here may leave records behind that no collection owns.
 
 use crate::batch::{Batch, Condition, RangeCheck};
-use crate::collection::{CollectionInfo, CollectionName, CollectionSettings, DEFAULT_SETTINGS, Place};
+use crate::collection::{CollectionInfo, CollectionName, CollectionSettings, DEFAULT_SETTINGS, Place, is_collection};
 use crate::error::StorageError;
 use crate::limits::{MAX_CLEAR_RECORDS, MAX_PAGE_ITEMS};
 use crate::metadata::SetOptions;
@@ -83,7 +83,7 @@ pub(crate) async fn list<S: ComponentStorage>(
     loop {
         let page = registry.scan(&request).await?;
         for entry in page.entries {
-            if entry.key != DEFAULT_SETTINGS {
+            if is_collection(&entry.key) {
                 found.push(describe(Some(entry.key.parse()?), &entry.record)?);
             }
         }

@@ -7,6 +7,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 
 use crate::batch::{Batch, Cleared, Condition};
+use crate::bookmarks;
 use crate::changes::{ChangesPage, ChangesRequest};
 use crate::collection::{CollectionInfo, CollectionName, CollectionSettings};
 use crate::collections;
@@ -383,6 +384,32 @@ pub trait StorageExt: ComponentStorage + Clone {
         recursive: bool,
     ) -> impl Future<Output = Result<(), StorageError>> + Send {
         collections::delete(self, name, recursive)
+    }
+
+    /// How far the follower with this name has come; `None` where it has said nothing yet.
+    ///
+    /// # Errors
+    /// [`StorageError::InvalidArgument`] for a name that is empty, has control characters or more than
+    /// [`MAX_BOOKMARK_NAME_BYTES`](crate::limits::MAX_BOOKMARK_NAME_BYTES); those of a read.
+    fn bookmark(&self, name: &str) -> impl Future<Output = Result<Option<Version>, StorageError>> + Send {
+        bookmarks::read(self, name)
+    }
+
+    /// Says how far a follower has come. It is kept with the component, but is none of its records: it counts for nothing,
+    /// and is no change.
+    ///
+    /// # Errors
+    /// As [`bookmark`](Self::bookmark); those of a commit.
+    fn set_bookmark(&self, name: &str, version: Version) -> impl Future<Output = Result<(), StorageError>> + Send {
+        bookmarks::write(self, name, version)
+    }
+
+    /// Forgets how far a follower has come.
+    ///
+    /// # Errors
+    /// As there.
+    fn remove_bookmark(&self, name: &str) -> impl Future<Output = Result<(), StorageError>> + Send {
+        bookmarks::remove(self, name)
     }
 
     /// Begins a transaction. It may be open for

@@ -37,6 +37,7 @@
 
 mod backend;
 mod batch;
+mod bookmarks;
 mod budget;
 mod cache;
 mod cached;

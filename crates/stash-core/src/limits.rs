@@ -92,6 +92,9 @@ pub const DEFAULT_TRANSACTION_AGE: std::time::Duration = std::time::Duration::fr
 /// Keys and ranges that one transaction may read: they are all checked in its commit.
 pub const MAX_TRANSACTION_READS: usize = 100_000;
 
+/// Bytes in the name of a bookmark: a word and whose it is.
+pub const MAX_BOOKMARK_NAME_BYTES: usize = 128;
+
 /// Keys in one answer to `list_keys`: a guest that wants more asks with longer prefixes.
 pub const MAX_LIST_KEYS: usize = 100_000;
 

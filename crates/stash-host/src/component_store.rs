@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use stash_core::engine::EngineStatus;
 use stash_core::{
-    BackendSnapshot, Batch, CacheHandle, CacheStats, Capabilities, ChangesPage, ChangesRequest, Committed, ComponentId, ComponentStorage, CursorKey,
-    DynStorage, KeyPage, KeyRange, KeyVersions, Leases, PlaceName, Record, ScanPage, ScanRequest, StorageError,
-    StorageSnapshot, Timestamp, Usage, Version, VersionsRequest,
+    BackendSnapshot, Batch, CacheHandle, CacheStats, Capabilities, ChangesPage, ChangesRequest, Committed, ComponentId,
+    ComponentStorage, CursorKey, DynStorage, KeyPage, KeyRange, KeyVersions, Leases, PlaceName, Record, ScanPage,
+    ScanRequest, StorageError, StorageSnapshot, Timestamp, Usage, Version, VersionsRequest,
 };
 
 use crate::background::Background;

@@ -97,12 +97,13 @@ mod store_functions;
 mod transaction_functions;
 mod url;
 mod view;
+mod watch;
 
 pub use component_store::ComponentStore;
 pub use keyvalue::KeyValueConfig;
 pub use runtime::{
     Allocation, AllowedHost, CodeCache, ExitCode, GuestContext, GuestLimits, HttpFailure, HttpGuest, HttpLimits,
-    InvalidHost, Invoked, LoadOptions, MakeContext, Outbound, Program, Runtime, RuntimeConfig, RuntimeError,
+    InvalidHost, Invoked, LoadOptions, MakeContext, Outbound, Program, Runtime, RuntimeConfig, RuntimeError, Watcher,
 };
 pub use settings::Settings;
 pub use stash::{OpenError, Stash, StashConfig};
@@ -111,3 +112,4 @@ pub use stash_fjall::FjallOptions;
 pub use stash_redb::RedbOptions;
 pub use url::{InvalidStoreUrl, StoreUrl};
 pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};
+pub use watch::follow;

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use stash_host::serve::{Access, AccessLog, App, FileWatch, Route, ServeConfig, Server};
-use stash_host::{Allocation, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl};
+use stash_host::{
+    Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
+};
 use tracing::info;
 
 use crate::args::{AccessLogFormat, GuestOptions, ServeArguments, StoreArguments};
@@ -42,11 +44,23 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         loaded.push((guest, route, program));
     }
     let stash = store::open_at(&url, options.store_config()).await?;
-    let (mut routes, mut reloads) = (Vec::new(), Vec::new());
+    let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
     for (guest, Reached { host, path, keep_path }, program) in loaded {
         let served =
             Served { guest, runtime: runtime.clone(), limits: limits.clone(), stash: stash.clone(), url: url.clone() };
-        let app = App::new(served.guest.id.clone(), served.http(&program).await?);
+        let make_context = served.make_context().await?;
+        let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
+        let app = match served.runtime.http(&program, served.limits.clone(), make_context) {
+            Ok(http) => App::new(served.guest.id.clone(), http),
+            // It is not called, and told of changes all the same.
+            Err(_) if watcher.is_some() => {
+                output::say(&format!("watching for {}, which answers no requests", served.guest.id));
+                watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
         routes.push(Route { host, path, keep_path, app: app.clone() });
         reloads.push((served, app));
     }
@@ -78,11 +92,17 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
             tokio::spawn(reload(served, app));
         }
     }
+    let watching: Vec<_> = watchers.into_iter().map(|(watcher, store)| tokio::spawn(follow(watcher, store))).collect();
     let ended = server.run(async {
         interrupted().await;
         output::say("ending: waiting for the requests under way");
     });
-    if ended.await {
+    let ended = ended.await;
+    // A watcher goes on where it was when it is served again.
+    for watcher in watching {
+        watcher.abort();
+    }
+    if ended {
         return Ok(ExitCode::SUCCESS);
     }
     output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
@@ -165,25 +185,29 @@ struct Served {
 }
 
 impl Served {
-    async fn http(&self, program: &stash_host::Program) -> Result<HttpGuest> {
+    fn storage(&self) -> ComponentStore {
+        self.stash.component(&self.guest.id)
+    }
+
+    /// What each instance is given.
+    async fn make_context(&self) -> Result<MakeContext> {
         let storage = self.guest.storage(&self.stash).await?;
         // What cannot be given is said now, not with the first request.
         self.guest.wasi(&self.url)?;
         let (guest, url) = (self.guest.clone(), self.url.clone());
-        let make_context: MakeContext = Arc::new(move || {
+        Ok(Arc::new(move || {
             let mut wasi = guest.wasi(&url).unwrap_or_else(|error| {
                 tracing::warn!("an instance goes without its folders: {error:#}");
                 wasmtime_wasi::WasiCtxBuilder::new()
             });
             wasi.inherit_stdout().inherit_stderr();
             guest.context(storage.clone(), wasi.build())
-        });
-        Ok(self.runtime.http(program, self.limits.clone(), make_context)?)
+        }))
     }
 
     async fn load(&self) -> Result<HttpGuest> {
         let program = self.guest.load(&self.runtime).await?;
-        self.http(&program).await
+        Ok(self.runtime.http(&program, self.limits.clone(), self.make_context().await?)?)
     }
 }
 

@@ -95,3 +95,36 @@ pub(crate) mod spin3 {
         trappable_error_type: { "spin:key-value/key-value.error" => crate::keyvalue::failure::Failure },
     });
 }
+
+/// What `wasi:keyvalue@0.2.0-draft` calls in a guest that exports its `watcher`.
+pub(crate) mod watch_draft {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/keyvalue-draft.wit",
+        world: "wasi:keyvalue/watch-service@0.2.0-draft",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "wasi:keyvalue": super::draft::wasi::keyvalue },
+    });
+}
+
+/// What `wasi:keyvalue@0.2.0-draft2` calls in a guest that exports its `watcher`.
+pub(crate) mod watch_draft2 {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/keyvalue-draft2.wit",
+        world: "wasi:keyvalue/watch-service@0.2.0-draft2",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "wasi:keyvalue": super::draft2::wasi::keyvalue },
+    });
+}
+
+/// What `wasmcloud:keyvalue@0.2.0` calls in a guest that exports its `watcher`.
+pub(crate) mod watch_wasmcloud {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/wasmcloud-keyvalue.wit",
+        world: "wasmcloud:keyvalue/watch-service@0.2.0",
+        imports: { default: trappable },
+        exports: { default: async | store },
+        with: { "wasmcloud:keyvalue": super::wasmcloud::wasmcloud::keyvalue },
+    });
+}

@@ -1,8 +1,8 @@
 //! The key-value interfaces of other hosts, over the component's own store: what `stash:storage` sets, `wasi:keyvalue` gets.
 //! A bucket is a collection of the component; it must never lead out of it.
 
-mod bindings;
-mod bucket;
+pub(crate) mod bindings;
+pub(crate) mod bucket;
 mod cursors;
 mod failure;
 mod operations;

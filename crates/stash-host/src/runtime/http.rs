@@ -154,7 +154,6 @@ impl HttpGuest {
             }
         }
     }
-
 }
 
 impl Inner {

@@ -11,6 +11,7 @@ mod limits;
 mod link;
 mod program;
 mod run;
+mod watcher;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +29,8 @@ pub use invoke::Invoked;
 pub use limits::GuestLimits;
 pub use program::{LoadOptions, Program};
 pub use run::ExitCode;
+pub(crate) use watcher::Told;
+pub use watcher::Watcher;
 
 use crate::settings::{Settings, SettingsView};
 use crate::view::{StorageCtx, StorageCtxView, StorageView};

@@ -10,7 +10,7 @@ use crate::backend::log::Adding;
 use crate::backend::past::History;
 use crate::backend::{due, past, sweep};
 use crate::batch::{Committed, limit};
-use crate::collection::{DEFAULT_SETTINGS, Place};
+use crate::collection::{DEFAULT_SETTINGS, Place, is_collection};
 use crate::engine::Writes;
 use crate::error::StorageError;
 use crate::keyspace::KeySpace;
@@ -109,6 +109,7 @@ impl Work<'_> {
         }
         match (place, own_key) {
             (Some(Place::Registry), DEFAULT_SETTINGS) => sum.default_settings = Some(record.is_some()),
+            (Some(Place::Registry), name) if !is_collection(name) => {}
             (Some(Place::Registry), _) => {
                 sum.collections += i128::from(record.is_some()) - i128::from(slot.stored.is_some());
             }

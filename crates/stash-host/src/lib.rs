@@ -112,4 +112,4 @@ pub use stash_fjall::FjallOptions;
 pub use stash_redb::RedbOptions;
 pub use url::{InvalidStoreUrl, StoreUrl};
 pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};
-pub use watch::follow;
+pub use watch::{follow, start_watching};

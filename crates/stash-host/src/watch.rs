@@ -28,6 +28,15 @@ const LOOK: Duration = Duration::from_secs(30);
 /// The name of a component's bookmark.
 const BOOKMARK: &str = "keyvalue-watcher";
 
+/// Keeps the changes of a component for its watcher, from now on where there was none before; [`follow`] does so too, when
+/// it is first polled.
+///
+/// # Errors
+/// Those of a commit.
+pub async fn start_watching(store: &ComponentStore) -> Result<(), StorageError> {
+    begin(store).await.map(drop)
+}
+
 /// Tells `watcher` of every change of `store`'s component, from where it was when it was told of one last; where it was
 /// never told of any, from now on. It never ends: drop the future to stop. Changes are kept for the watcher meanwhile, as
 /// far as [`stash_core::limits`] allow; where some were forgotten, it is told of all that there is.

@@ -14,6 +14,7 @@ use anyhow::{Result, bail};
 use stash_host::serve::{Access, AccessLog, App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
+    start_watching,
 };
 use tracing::info;
 
@@ -50,6 +51,10 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
             Served { guest, runtime: runtime.clone(), limits: limits.clone(), stash: stash.clone(), url: url.clone() };
         let make_context = served.make_context().await?;
         let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
+        if watcher.is_some() {
+            // Before anybody is told that it is served: what changes from then on is the watcher's.
+            start_watching(&served.storage()).await?;
+        }
         let app = match served.runtime.http(&program, served.limits.clone(), make_context) {
             Ok(http) => App::new(served.guest.id.clone(), http),
             // It is not called, and told of changes all the same.

@@ -1,0 +1,108 @@
+//! Watchers, through a guest that exports `wasi:keyvalue/watcher`: told of each change after its commit, in order, again
+//! after a restart, and alone with their failures.
+
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stash_core::{ChangesRequest, ComponentStorage, StorageExt};
+use stash_host::{ComponentStore, GuestContext, GuestLimits, StashConfig, StoreUrl, follow, start_watching};
+use stash_tests::WATCHER;
+use stash_tests::support::{Host, Place};
+use wasmtime_wasi::WasiCtx;
+
+/// A component whose watcher runs until the task is aborted.
+fn watched(host: &Host, id: &str, timeout: Duration) -> (ComponentStore, tokio::task::JoinHandle<()>) {
+    let store = host.component(id);
+    let context = {
+        let store = store.clone();
+        Arc::new(move || GuestContext::new(store.clone(), WasiCtx::builder().build()))
+    };
+    let watcher = host.runtime.watcher(&host.load(WATCHER), timeout, context).expect("it exports a watcher");
+    (store.clone(), tokio::spawn(follow(watcher, store)))
+}
+
+/// Waits until a key has a value; each turn waits for a commit.
+async fn until(store: &ComponentStore, key: &str, value: &str) {
+    let mut since = store.start_changes().await.unwrap();
+    while store.get(key).await.unwrap().as_deref() != Some(value.as_bytes()) {
+        let request = ChangesRequest::since(since);
+        since = store.next_changes(&request, tokio::time::sleep(Duration::from_secs(60))).await.unwrap().through;
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_that_hangs_or_traps_fails_alone() {
+    let host = Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await;
+    let (bad, bad_task) = watched(&host, "app/bad/1", Duration::from_millis(50));
+    let (good, good_task) = watched(&host, "app/good/1", Duration::from_secs(60));
+    start_watching(&bad).await.unwrap();
+    start_watching(&good).await.unwrap();
+    bad.set("hang", "1").await.unwrap();
+    bad.set("trap", "1").await.unwrap();
+    good.set("k", "1").await.unwrap();
+    until(&good, "seen/k", "1").await;
+    assert_eq!(bad.get("seen/k").await.unwrap(), None);
+    good.delete("k").await.unwrap();
+    until(&good, "seen/k", "deleted").await;
+    bad_task.abort();
+    good_task.abort();
+}
+
+/// `stash serve` of the watcher, and what it prints.
+struct Served {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Served {
+    fn start(place: &Place) -> Self {
+        let mut command: Command = place.command(["serve", "--addr", "127.0.0.1:0", "--id", "app/w/1", WATCHER]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "watching for app/w/1, which answers no requests\n");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    fn line(&mut self) -> String {
+        self.lines.next().expect("it goes on").expect("a line")
+    }
+
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn what_changed_while_nobody_watched_is_told_afterwards() {
+    let place = Place::new();
+    let kv = |arguments: &[&str]| {
+        place.stash(["kv"].iter().chain(arguments).chain(&["--id", "app/w/1"])).success();
+    };
+    kv(&["set", "before", "0"]);
+    // The first run begins at the present.
+    Served::start(&place).end();
+    kv(&["set", "k", "1"]);
+    kv(&["set", "k", "2"]);
+    kv(&["delete", "k"]);
+    let mut second = Served::start(&place);
+    assert_eq!([second.line(), second.line(), second.line()], ["on-set k 1", "on-set k 2", "on-delete k"]);
+    second.end();
+    kv(&["set", "last", "3"]);
+    let mut third = Served::start(&place);
+    // What it was told last may come again.
+    let mut line = third.line();
+    while line.ends_with(" k") || line.starts_with("on-set k ") {
+        line = third.line();
+    }
+    assert_eq!(line, "on-set last 3");
+    third.end();
+}

@@ -73,7 +73,7 @@ pub enum StorageError {
         version: Version,
     },
     /// The log of changes does not have all that happened since then: it was never kept, is no longer, or ends before.
-    #[error("the changes since version {since} are not kept{}: read everything anew", kept_changes(*kept))]
+    #[error("the changes since version {since} are not kept{}", kept_changes(*kept))]
     ChangesForgotten {
         /// The version since which changes were asked for.
         since: Version,
@@ -219,7 +219,10 @@ fn then_do(instead: &str) -> String {
 }
 
 fn kept_changes(kept: Option<Version>) -> String {
-    kept.map_or_else(|| "; start keeping them, and".to_owned(), |kept| format!(", those since {kept} are"))
+    kept.map_or_else(
+        || ": start keeping them, and read everything anew".to_owned(),
+        |kept| format!(", but those since {kept}: read everything anew"),
+    )
 }
 
 fn of_key(key: Option<&str>) -> String {

@@ -87,7 +87,9 @@ pub(crate) fn guest_error(error: StorageError) -> types::Error {
         StorageError::NotANumber { .. } | StorageError::NumberOutOfRange { .. } => types::Error::InvalidNumber(text),
         StorageError::InvalidArgument { .. } => types::Error::InvalidArgument(text),
         StorageError::CollectionNotEmpty { .. } => types::Error::NotEmpty(text),
-        StorageError::VersionForgotten { .. } => types::Error::VersionForgotten(text),
+        StorageError::VersionForgotten { .. } | StorageError::ChangesForgotten { .. } => {
+            types::Error::VersionForgotten(text)
+        }
         StorageError::Unsupported { .. } => types::Error::Unsupported(text),
         // How much others write is none of a guest's business.
         StorageError::Unavailable { .. } => types::Error::Unavailable("the store is busy; try again".to_owned()),

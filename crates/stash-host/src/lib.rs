@@ -82,6 +82,7 @@ mod background;
 mod bindings;
 mod cached_reads;
 mod capability_functions;
+mod change_functions;
 mod collection_functions;
 mod component_store;
 mod convert;

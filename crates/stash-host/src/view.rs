@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
-use crate::bindings::stash::storage::{capabilities, collections, store, transactions, types};
+use crate::bindings::stash::storage::{capabilities, changes, collections, store, transactions, types};
 use crate::cached_reads;
 use crate::component_store::ComponentStore;
 use crate::keyvalue::KeyValueConfig;
@@ -58,7 +58,8 @@ impl StorageCtx {
 
 /// Gives guests `stash:storage`, in a linker whose state lends a [`StorageView`].
 ///
-/// The functions are async: call guests with the `async` calls of Wasmtime.
+/// The functions are async: call guests with the `async` calls of Wasmtime, in a Tokio runtime that has its timer enabled;
+/// a guest that waits for changes needs it.
 ///
 /// Leaves [`Linker::allow_shadowing`] off.
 ///
@@ -69,6 +70,7 @@ pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmti
     store::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     collections::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     transactions::add_to_linker::<T, HasStorage>(linker, T::storage)?;
+    changes::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     capabilities::add_to_linker::<T, HasStorage>(linker, T::storage)?;
     cached_reads::add_to_linker(linker)?;
     Ok(())

@@ -2,14 +2,19 @@
 
 use stash_core::limits::{
     DEFAULT_MAX_VALUE_BYTES, DEFAULT_PAGE_ITEMS, DEFAULT_TRANSACTION_AGE, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES,
-    MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_CLEAR_RECORDS, MAX_COLLECTION_DEPTH, MAX_COLLECTION_NAME_BYTES,
-    MAX_COLLECTIONS, MAX_CONTENT_TYPE_BYTES, MAX_HISTORY_VERSIONS, MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_LIST_KEYS,
-    MAX_OPEN_TRANSACTIONS, MAX_PAGE_ITEMS, MAX_PATTERN_BYTES, MAX_READ_BYTES, MAX_READ_KEYS,
+    MAX_BATCH_BYTES, MAX_BATCH_ITEMS, MAX_CHANGE_BYTES, MAX_CHANGE_WAIT, MAX_CHANGES, MAX_CLEAR_RECORDS,
+    MAX_COLLECTION_DEPTH, MAX_COLLECTION_NAME_BYTES, MAX_COLLECTIONS, MAX_CONTENT_TYPE_BYTES, MAX_HISTORY_VERSIONS,
+    MAX_KEY_BYTES, MAX_LIST_BYTES, MAX_LIST_KEYS, MAX_OPEN_TRANSACTIONS, MAX_PAGE_BYTES, MAX_PAGE_ITEMS,
+    MAX_PATTERN_BYTES, MAX_READ_BYTES, MAX_READ_KEYS,
 };
 
 /// 10000 as it is written for people.
 fn thousands(number: usize) -> String {
     if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
+fn thousands_of(number: u64) -> String {
+    thousands(usize::try_from(number).expect("a limit fits"))
 }
 
 #[test]
@@ -46,6 +51,9 @@ fn the_limits_in_the_wit_are_those_of_the_contract() {
         format!("the present one included: 1 to {}", thousands(MAX_HISTORY_VERSIONS as usize)),
         format!("({} seconds, unless it says otherwise)", DEFAULT_TRANSACTION_AGE.as_secs()),
         format!("at most {MAX_OPEN_TRANSACTIONS} open at once"),
+        format!("The last {} of at most {} MiB are kept", thousands_of(MAX_CHANGES), MAX_CHANGE_BYTES >> 20),
+        format!("milliseconds, at most {}.", thousands_of(MAX_CHANGE_WAIT.as_secs() * 1000)),
+        format!("up to {} of them, or a single one", mib(MAX_PAGE_BYTES)),
     ] {
         assert!(wit.contains(&text), "{text}");
     }

@@ -91,3 +91,74 @@ pub(in crate::backend) async fn tidy_all<E: Engine>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::log::Stop;
+    use crate::limits::MAX_CHANGE_BYTES;
+    use crate::{Batch, ComponentStorage, MemoryBackend, NamespacedStorage, StorageExt};
+    use std::sync::Arc;
+
+    const SCOPE: &str = "a/b/c/";
+
+    async fn entries(backend: &MemoryBackend) -> usize {
+        backend.engine().scan(&Scan::prefix(&log_prefix(""))).await.unwrap().entries.len()
+    }
+
+    async fn log(backend: &MemoryBackend) -> Option<LogState> {
+        Source::Present(backend.engine()).state(SCOPE).await.unwrap().log
+    }
+
+    fn many(count: usize) -> Batch {
+        (0..count).fold(Batch::new(), |batch, n| batch.set(format!("{n}"), "v"))
+    }
+
+    #[tokio::test]
+    async fn a_log_whose_stopping_was_interrupted_is_swept_in_steps() {
+        let backend = MemoryBackend::in_memory();
+        let store = NamespacedStorage::new(&"a/b/c".parse().unwrap(), backend.clone());
+        let other = NamespacedStorage::new(&"a/b/d".parse().unwrap(), backend.clone());
+        for store in [&store, &other] {
+            store.start_changes().await.unwrap();
+            store.commit(many(5000)).await.unwrap();
+        }
+        let stop = Stop { scope: SCOPE.to_owned(), waiters: Arc::default() };
+        assert!(backend.engine().update(stop).await.unwrap().1, "there is something left");
+        store.commit(many(10)).await.unwrap();
+        assert_eq!(entries(&backend).await, 10_000, "nothing is added to it");
+        let swept = backend.sweep(1).await.unwrap();
+        assert_eq!((swept.removed, swept.more), (u64::from(BATCH), true));
+        // Turned on again: what is left of the old one goes all the same, and only that.
+        let since = store.start_changes().await.unwrap();
+        store.commit(many(3)).await.unwrap();
+        let swept = backend.sweep(100).await.unwrap();
+        assert!(!swept.more && swept.damaged.is_none(), "{swept:?}");
+        assert_eq!(entries(&backend).await, 5003);
+        let state = log(&backend).await.unwrap();
+        assert_eq!((state.is_on, state.has_leftovers, state.since, state.entries), (true, false, since, 3));
+        for store in [&store, &other] {
+            store.stop_changes().await.unwrap();
+        }
+        assert_eq!((entries(&backend).await, log(&backend).await), (0, None), "as if there had never been one");
+    }
+
+    #[tokio::test]
+    async fn a_log_that_is_too_large_shrinks_to_its_newest_commit() {
+        let backend = MemoryBackend::in_memory();
+        let store = NamespacedStorage::new(&"a/b/c".parse().unwrap(), backend.clone());
+        store.start_changes().await.unwrap();
+        store.commit(many(10_000)).await.unwrap();
+        let half = vec![0; usize::try_from(MAX_CHANGE_BYTES / 2 + 1).unwrap()];
+        store.set("large", half.clone()).await.unwrap();
+        store.set("large", half).await.unwrap();
+        backend.sweep(100).await.unwrap();
+        let state = log(&backend).await.unwrap();
+        assert_eq!((state.entries, entries(&backend).await), (1, 1));
+        store.set("larger", vec![0; usize::try_from(MAX_CHANGE_BYTES).unwrap()]).await.unwrap();
+        let swept = backend.sweep(100).await.unwrap();
+        assert!(!swept.more);
+        let state = log(&backend).await.unwrap();
+        assert!(state.entries == 1 && state.bytes > MAX_CHANGE_BYTES && state.since.0 == 3, "{state:?}");
+    }
+}

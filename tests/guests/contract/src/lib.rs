@@ -13,6 +13,7 @@ mod commits;
 mod conditions;
 mod entries;
 mod expiries;
+mod following;
 mod history;
 mod limits;
 mod lists;
@@ -43,6 +44,7 @@ const CASES: &[&[Named]] = &[
     history::CASES,
     limits::CASES,
     capability::CASES,
+    following::CASES,
 ];
 
 /// Those that need something more, or time.

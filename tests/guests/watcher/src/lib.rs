@@ -23,7 +23,11 @@ impl Guest for Watcher {
         // Before it fails: that it was told of the change can be seen.
         println!("on-set {key} {}", String::from_utf8_lossy(&value));
         assert!(key != "trap", "it was told to trap");
-        while key == "hang" {}
+        if key == "hang" {
+            loop {
+                std::hint::spin_loop();
+            }
+        }
         bucket.set(&format!("{SEEN}{key}"), &value).ok();
     }
 

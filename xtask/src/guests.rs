@@ -73,11 +73,8 @@ pub fn build_dir(toolchain: &wasm::Toolchain) -> Result<PathBuf> {
 /// were built, so that they come back when somebody removes them.
 pub fn inputs() -> Result<Vec<PathBuf>> {
     let mut inputs = vec![paths::root().join("wit"), marker()];
-    for workspace in WORKSPACES {
-        let workspace = paths::root().join(workspace);
-        inputs.extend(["Cargo.toml", "Cargo.lock"].map(|file| workspace.join(file)));
-        inputs.extend(packages(&workspace)?.into_iter().map(|(_, source)| source));
-    }
+    // Whole workspaces: a guest may share a package that is none itself.
+    inputs.extend(WORKSPACES.map(|workspace| paths::root().join(workspace)));
     Ok(inputs)
 }
 

@@ -1,0 +1,178 @@
+//! The command around the checks: arguments, a line for each check, a summary, the exit code. It must end with 0 only when
+//! every check that was asked for has passed, and there was one.
+
+use std::process::ExitCode;
+
+use crate::expect::{Case, ok};
+use crate::shape::{Bucket, Error};
+
+/// In front of every key that a check uses, so that what others keep in the bucket stays theirs.
+const PREFIX: &str = "keyvalue-checks/";
+
+/// Something that must hold.
+pub struct Check<B> {
+    name: &'static str,
+    host_specific: bool,
+    run: fn(&Place<B>) -> Case,
+}
+
+impl<B> Check<B> {
+    /// What the interface itself says.
+    pub(crate) const fn portable(name: &'static str, run: fn(&Place<B>) -> Case) -> Self {
+        Self { name, host_specific: false, run }
+    }
+
+    /// What it leaves to the host, and guests have come to expect.
+    pub(crate) const fn host_specific(name: &'static str, run: fn(&Place<B>) -> Case) -> Self {
+        Self { name, host_specific: true, run }
+    }
+}
+
+/// Where a check works: a bucket, and keys of its own in it.
+pub struct Place<B> {
+    /// The bucket that all checks share: on some hosts only one handle sees what was set through it.
+    pub(crate) bucket: B,
+    /// The name it was opened with.
+    pub(crate) name: String,
+    /// The name of another bucket.
+    pub(crate) other: String,
+    prefix: &'static str,
+}
+
+impl<B: Bucket> Place<B> {
+    /// A key that nobody else uses.
+    pub(crate) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The keys with `name` in front and a number behind.
+    pub(crate) fn numbered(&self, name: &str, count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("{}{name}{n:05}", self.prefix)).collect()
+    }
+
+    /// The checks' own keys in a bucket, in order.
+    pub(crate) fn own(&self, keys: Vec<String>) -> Vec<String> {
+        let mut own: Vec<String> = keys.into_iter().filter(|key| key.starts_with(self.prefix)).collect();
+        own.sort();
+        own
+    }
+
+    /// Removes the checks' keys from a bucket.
+    pub(crate) fn sweep(&self, bucket: &B) -> Result<(), Error> {
+        bucket.sweep(&self.own(bucket.keys()?))
+    }
+
+    fn run(&self, check: &Check<B>) -> Case {
+        ok("removing what an earlier run has left", self.sweep(&self.bucket))?;
+        let outcome = (check.run)(self);
+        let swept = ok("removing what the check has set", self.sweep(&self.bucket));
+        outcome.and(swept)
+    }
+}
+
+/// Arguments for hosts that give a component none, between spaces.
+const VARIABLE: &str = "KEYVALUE_CHECKS";
+
+const HELP: &str = "\
+Checks the key-value interface of the host that this component runs on.
+
+Usage: [OPTIONS] [FILTER...]
+
+  FILTER            run only the checks whose names contain one of these texts
+  --list            only tell the names of the checks
+  --portable        leave out the checks of what the interface leaves to the host
+  --bucket NAME     the bucket to work in [default: default]; wasmtime has only ''
+  --other NAME      another bucket, for the host-specific checks [default: keyvalue-checks-other]
+  --help            this text
+
+The environment variable KEYVALUE_CHECKS may have more of them, for hosts that give a component no arguments.
+
+Ends with 0 when all that ran have passed.";
+
+struct Arguments {
+    list: bool,
+    portable: bool,
+    bucket: String,
+    other: String,
+    filters: Vec<String>,
+}
+
+/// What was asked for; `Err` is what to print, and how to end.
+fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (String, ExitCode)> {
+    let mut arguments = Arguments {
+        list: false,
+        portable: false,
+        bucket: "default".to_owned(),
+        other: "keyvalue-checks-other".to_owned(),
+        filters: Vec::new(),
+    };
+    let mut given = given.into_iter();
+    while let Some(argument) = given.next() {
+        let mut name = || given.next().ok_or_else(|| (format!("{argument} needs a name"), ExitCode::from(2)));
+        match argument.as_str() {
+            "--list" => arguments.list = true,
+            "--portable" => arguments.portable = true,
+            "--bucket" => arguments.bucket = name()?,
+            "--other" => arguments.other = name()?,
+            "--help" | "-h" => return Err((HELP.to_owned(), ExitCode::SUCCESS)),
+            unknown if unknown.starts_with('-') => {
+                return Err((format!("there is no option {unknown}; --help tells those there are"), ExitCode::from(2)));
+            }
+            _ => arguments.filters.push(argument),
+        }
+    }
+    Ok(arguments)
+}
+
+/// The whole command: runs the checks of the shape called `shape`.
+pub fn main<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) -> ExitCode {
+    let more = std::env::var(VARIABLE).unwrap_or_default();
+    let given = std::env::args().skip(1).chain(more.split_whitespace().map(str::to_owned));
+    let arguments = match arguments(given) {
+        Ok(arguments) => arguments,
+        Err((text, code)) => {
+            println!("{text}");
+            return code;
+        }
+    };
+    let chosen: Vec<Check<B>> = checks
+        .into_iter()
+        .filter(|check| !(arguments.portable && check.host_specific))
+        .filter(|check| {
+            arguments.filters.is_empty() || arguments.filters.iter().any(|filter| check.name.contains(filter.as_str()))
+        })
+        .collect();
+    if arguments.list {
+        for check in &chosen {
+            println!("{}{}", check.name, if check.host_specific { " (host-specific)" } else { "" });
+        }
+        return ExitCode::SUCCESS;
+    }
+    let bucket = match B::open(&arguments.bucket) {
+        Ok(bucket) => bucket,
+        Err(error) => {
+            println!(
+                "FAILED opening the bucket {:?}: expected ok, got {error}; --bucket names another",
+                arguments.bucket
+            );
+            return ExitCode::FAILURE;
+        }
+    };
+    run(shape, &Place { bucket, name: arguments.bucket, other: arguments.other, prefix: PREFIX }, &chosen)
+}
+
+fn run<B: Bucket>(shape: &str, place: &Place<B>, checks: &[Check<B>]) -> ExitCode {
+    let mut failed = 0;
+    for (number, check) in (1..).zip(checks) {
+        let beyond = if check.host_specific { " (host-specific)" } else { "" };
+        match place.run(check) {
+            Ok(()) => println!("ok {number} {}{beyond}", check.name),
+            Err(reason) => {
+                failed += 1;
+                println!("FAILED {number} {}{beyond}: {reason}", check.name);
+            }
+        }
+    }
+    println!("{shape}: {} of {} checks passed", checks.len() - failed, checks.len());
+    if failed == 0 && !checks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

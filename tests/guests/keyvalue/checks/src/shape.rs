@@ -1,0 +1,195 @@
+//! What the shapes of key-value interfaces have in common. A shape's guest says how each call is made; nothing here may
+//! hide what a host answered.
+
+use std::fmt::{self, Debug};
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The shape's `no-such-store`.
+    NoSuchStore,
+    /// The shape's `access-denied`.
+    AccessDenied,
+    /// The shape's `store-table-full`, where it has one.
+    TableFull,
+    /// The shape's `other`.
+    Other(String),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchStore => f.write_str("no-such-store"),
+            Self::AccessDenied => f.write_str("access-denied"),
+            Self::TableFull => f.write_str("store-table-full"),
+            Self::Other(text) => write!(f, "other({text:?})"),
+        }
+    }
+}
+
+/// An open bucket.
+pub trait Bucket: Sized {
+    /// Opens the bucket with this name.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn open(name: &str) -> Result<Self, Error>;
+
+    /// A key's value.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Stores a value.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn set(&self, key: &str, value: &[u8]) -> Result<(), Error>;
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn delete(&self, key: &str) -> Result<(), Error>;
+
+    /// Whether a key has a value.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn exists(&self, key: &str) -> Result<bool, Error>;
+
+    /// All keys, over as many pages as there are, in the order in which they came.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn keys(&self) -> Result<Vec<String>, Error>;
+
+    /// Stores many values that a check needs, by the fastest way that the shape has.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn fill(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
+        items.iter().try_for_each(|(key, value)| self.set(key, value))
+    }
+
+    /// Removes many keys, by the fastest way that the shape has.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn sweep(&self, keys: &[String]) -> Result<(), Error> {
+        keys.iter().try_for_each(|key| self.delete(key))
+    }
+}
+
+/// A shape whose lists come in pages.
+pub trait Paged: Bucket {
+    /// Where the next page begins.
+    type Cursor: Debug + Clone + PartialEq;
+
+    /// A page of keys, and where the next one begins.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn page(&self, cursor: Option<Self::Cursor>) -> Result<(Vec<String>, Option<Self::Cursor>), Error>;
+
+    /// Cursors that no host has made.
+    fn forged() -> Vec<Self::Cursor>;
+
+    /// [`Bucket::keys`], where lists come in pages.
+    ///
+    /// # Errors
+    /// What the host says; a cursor that leads to itself.
+    fn all_pages(&self) -> Result<Vec<String>, Error> {
+        let (mut keys, mut cursor) = self.page(None)?;
+        while let Some(here) = cursor {
+            let (more, next) = self.page(Some(here.clone()))?;
+            if next.as_ref() == Some(&here) {
+                return Err(Error::Other(format!("the cursor {here:?} leads to itself")));
+            }
+            keys.extend(more);
+            cursor = next;
+        }
+        Ok(keys)
+    }
+}
+
+/// What `get-many` answered for one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// The key, where the shape tells it.
+    pub key: Option<String>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A shape with calls for several keys.
+pub trait Batch: Bucket {
+    /// Whether `get-many` tells the key also where there is no value.
+    const TELLS_ABSENT_KEYS: bool;
+
+    /// Several keys' values.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn get_many(&self, keys: &[String]) -> Result<Vec<Got>, Error>;
+
+    /// Stores several values.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn set_many(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error>;
+
+    /// Removes several keys.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn delete_many(&self, keys: &[String]) -> Result<(), Error>;
+}
+
+/// A shape with `increment`.
+pub trait Counters: Bucket {
+    /// Whether it adds negative numbers.
+    const SIGNED: bool;
+    /// The largest number that its type has.
+    const LARGEST: &'static str;
+
+    /// Adds to a number. For a shape without a sign, `delta` is not negative.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn increment(&self, key: &str, delta: i64) -> Result<i64, Error>;
+}
+
+/// Why a swap did not happen.
+#[derive(Debug)]
+pub enum Refused<C> {
+    /// The store failed.
+    Store(Error),
+    /// Somebody else was faster: a handle on what there is now.
+    Failed(C),
+}
+
+/// A shape with compare-and-swap by handles.
+pub trait Swaps: Bucket {
+    /// A handle on what a key was.
+    type Cas;
+
+    /// A handle on what a key is.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn cas(&self, key: &str) -> Result<Self::Cas, Error>;
+
+    /// The value that the handle was made of.
+    ///
+    /// # Errors
+    /// What the host says.
+    fn current(cas: &Self::Cas) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Stores a value if nobody has changed the key since.
+    ///
+    /// # Errors
+    /// Why it did not happen.
+    fn swap(cas: Self::Cas, value: &[u8]) -> Result<(), Refused<Self::Cas>>;
+}

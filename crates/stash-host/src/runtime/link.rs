@@ -1,8 +1,8 @@
 //! Linking: what a component imports decides which shape of an interface it gets, which store a label means, and whether
 //! what nobody has is an error or a trap. A component must never be linked to an interface of another shape.
 
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre, Linker, ResourceType, Val};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, ResourceType, Val};
 
 use super::{GuestState, LoadOptions};
 use crate::keyvalue::{self, Draft2};
@@ -19,58 +19,86 @@ pub(super) fn link(
     let offered =
         keyvalue::add_to_linker(&mut linker, shape).and_then(|()| labels::add_to_linker(&mut linker, component, shape));
     offered.map_err(|error| format!("{error:#}"))?;
+    let error = match linker.instantiate_pre(component) {
+        Ok(linked) => return Ok(linked),
+        Err(error) => error,
+    };
     if options.stub_unknown_imports {
-        linker.define_unknown_imports_as_traps(component).map_err(|error| format!("{error:#}"))?;
+        // What the host has stays: a trap is put only where there is nothing.
+        let (unknown, linked) = with_traps(&mut linker.clone(), component, |said| said.contains(MISSING));
+        if let Ok(linked) = linked {
+            tracing::debug!("without {}", unknown.join(", "));
+            return Ok(linked);
+        }
     }
-    linker.instantiate_pre(component).map_err(|error| missing(&linker, component, &error))
+    Err(missing(&mut linker, component, &error))
 }
+
+/// Wasmtime's words for what is not there at all, and not for what has another shape.
+const MISSING: &str = "implementation is missing";
 
 const OFFER: &str = "this host has WASI 0.2 and 0.3 with wasi:http, wasi:config and wasi:logging, wasi:keyvalue \
     0.2.0-draft and 0.2.0-draft2, wasmcloud:keyvalue 0.2.0, fermyon:spin/key-value 2.0.0, spin:key-value 3.0.0 and \
     stash:storage 0.1.0; --stub-unknown-imports lets it start without";
 
-/// Every import that nobody has, or has in another shape. Wasmtime tells the first; with a trap in its place, the next.
-fn missing(linker: &Linker<GuestState>, component: &Component, error: &wasmtime::Error) -> String {
-    let kind = component.component_type();
-    let mut linker = linker.clone();
+/// Every import that nobody has, or has in another shape.
+fn missing(linker: &mut Linker<GuestState>, component: &Component, error: &wasmtime::Error) -> String {
+    tracing::debug!("linking failed: {error:#}");
     linker.allow_shadowing(true);
-    let mut unknown: Vec<&str> = Vec::new();
-    let mut said = format!("{error:#}");
-    loop {
-        tracing::debug!("linking failed: {said}");
-        let mut imports = kind.imports(component.engine());
-        let Some((name, item)) = imports.find(|(name, _)| said.contains(&format!("`{name}`"))) else { break };
-        if unknown.contains(&name) || trap(&mut linker, component, name, &item.ty).is_err() {
-            break;
-        }
-        unknown.push(name);
-        match linker.instantiate_pre(component) {
-            Ok(_) => break,
-            Err(next) => said = format!("{next:#}"),
-        }
-    }
+    let (unknown, _) = with_traps(linker, component, |_| true);
     if unknown.is_empty() {
         return format!("{error:#}; {OFFER}");
     }
     format!("it imports {}, which this host does not have, or not in that shape; {OFFER}", unknown.join(", "))
 }
 
-/// Puts something that traps in the place of an import.
+/// What a component imports and cannot be linked with, and the component with traps in its place. Wasmtime tells the first
+/// such import; with traps in its place, the next. Asking it, and not looking names up, is what lets an interface of an
+/// older or newer WASI 0.2 count as there. It ends where `goes_on` says so of Wasmtime's words.
+fn with_traps(
+    linker: &mut Linker<GuestState>,
+    component: &Component,
+    goes_on: fn(&str) -> bool,
+) -> (Vec<String>, wasmtime::Result<InstancePre<GuestState>>) {
+    let kind = component.component_type();
+    let mut unknown: Vec<String> = Vec::new();
+    let mut linked = linker.instantiate_pre(component);
+    while let Err(error) = &linked {
+        let said = format!("{error:#}");
+        if !goes_on(&said) {
+            break;
+        }
+        let mut imports = kind.imports(component.engine());
+        let Some((name, item)) = imports.find(|(name, _)| said.contains(&format!("`{name}`"))) else { break };
+        if unknown.iter().any(|known| known == name) || trap(linker, component, name, &item.ty).is_err() {
+            break;
+        }
+        unknown.push(name.to_owned());
+        linked = linker.instantiate_pre(component);
+    }
+    (unknown, linked)
+}
+
+/// Puts something that traps in the place of an import; where the linker allows no shadowing, of what is missing in it.
 fn trap(
     linker: &mut Linker<GuestState>,
     component: &Component,
     name: &str,
     item: &ComponentItem,
 ) -> wasmtime::Result<()> {
-    let none = |_: wasmtime::StoreContextMut<'_, GuestState>, _, _: &[Val], _: &mut [Val]| wasmtime::bail!("stub");
     match item {
-        ComponentItem::ComponentFunc(_) => linker.root().func_new(name, none),
+        ComponentItem::ComponentFunc(function) => trap_function(&mut linker.root(), name, name.to_owned(), function),
         ComponentItem::ComponentInstance(instance) => {
             let mut stub = linker.instance(name)?;
-            for (name, export) in instance.exports(component.engine()) {
-                match export.ty {
-                    ComponentItem::ComponentFunc(_) => stub.func_new(name, none)?,
-                    ComponentItem::Resource(_) => stub.resource(name, ResourceType::host::<()>(), |_, _| Ok(()))?,
+            for (export, item) in instance.exports(component.engine()) {
+                // It fails for what is there already.
+                match item.ty {
+                    ComponentItem::ComponentFunc(function) => {
+                        trap_function(&mut stub, export, format!("{name}#{export}"), &function).ok();
+                    }
+                    ComponentItem::Resource(_) => {
+                        stub.resource(export, ResourceType::host::<()>(), |_, _| Ok(())).ok();
+                    }
                     _ => {}
                 }
             }
@@ -78,4 +106,20 @@ fn trap(
         }
         _ => wasmtime::bail!("neither a function nor an interface"),
     }
+}
+
+fn trap_function(
+    linker: &mut LinkerInstance<'_, GuestState>,
+    name: &str,
+    shown: String,
+    function: &ComponentFunc,
+) -> wasmtime::Result<()> {
+    let error = move || wasmtime::format_err!("it called {shown}, which this host does not have");
+    if function.async_() {
+        return linker.func_new_concurrent(name, move |_, _, _, _| {
+            let error = error();
+            Box::pin(async move { Err(error) })
+        });
+    }
+    linker.func_new(name, move |_, _, _: &[Val], _: &mut [Val]| Err(error()))
 }

@@ -8,7 +8,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use crate::bindings::stash::storage::{capabilities, changes, collections, store, transactions, types};
 use crate::cached_reads;
 use crate::component_store::ComponentStore;
-use crate::keyvalue::KeyValueConfig;
+use crate::keyvalue::{KeptBytes, KeyValueConfig};
 
 /// Lends a guest's storage out of the state of its Wasmtime store.
 ///
@@ -31,12 +31,13 @@ pub struct StorageCtxView<'a> {
 pub struct StorageCtx {
     store: ComponentStore,
     keyvalue: Arc<KeyValueConfig>,
+    kept_bytes: KeptBytes,
 }
 
 impl StorageCtx {
     /// The guest is the component that `store` belongs to; see [`Stash::component`](crate::Stash::component).
     pub fn new(store: ComponentStore) -> Self {
-        Self { store, keyvalue: Arc::default() }
+        Self { store, keyvalue: Arc::default(), kept_bytes: KeptBytes::default() }
     }
 
     /// The same, with other rules for the key-value interfaces of other hosts.
@@ -53,6 +54,11 @@ impl StorageCtx {
     /// The rules for the key-value interfaces of other hosts.
     pub fn keyvalue(&self) -> &KeyValueConfig {
         &self.keyvalue
+    }
+
+    /// What the guest's handles keep in memory.
+    pub(crate) fn kept_bytes(&self) -> &KeptBytes {
+        &self.kept_bytes
     }
 }
 

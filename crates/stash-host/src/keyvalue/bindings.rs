@@ -22,7 +22,7 @@ pub(crate) mod draft2 {
         imports: { default: async | trappable },
         with: {
             "wasi:keyvalue/store.bucket": crate::keyvalue::bucket::Bucket,
-            "wasi:keyvalue/atomics.cas": crate::keyvalue::bucket::Cas,
+            "wasi:keyvalue/atomics.cas": crate::keyvalue::cas::Cas,
         },
         trappable_error_type: {
             "wasi:keyvalue/store.error" => crate::keyvalue::failure::Failure,
@@ -39,7 +39,7 @@ pub(crate) mod spin_draft2 {
         imports: { default: async | trappable },
         with: {
             "wasi:keyvalue/store.bucket": crate::keyvalue::bucket::Bucket,
-            "wasi:keyvalue/atomics.cas": crate::keyvalue::bucket::Cas,
+            "wasi:keyvalue/atomics.cas": crate::keyvalue::cas::Cas,
         },
         trappable_error_type: {
             "wasi:keyvalue/store.error" => crate::keyvalue::failure::Failure,

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use stash_core::limits::MAX_COLLECTION_NAME_BYTES;
-use stash_core::{CollectionName, CollectionSettings, ComponentStorage, Record, StorageError, StorageExt, Version};
+use stash_core::{CollectionName, CollectionSettings, ComponentStorage, StorageExt};
 
 use super::failure::Failure;
 use crate::component_store::ComponentStore;
@@ -15,27 +15,6 @@ use crate::view::StorageCtx;
 #[allow(unreachable_pub)]
 pub struct Bucket {
     pub(crate) store: ComponentStore,
-}
-
-/// What a key was when the guest looked.
-#[allow(unreachable_pub)]
-pub struct Cas {
-    pub(crate) store: ComponentStore,
-    pub(crate) key: String,
-    pub(crate) seen: Option<Record>,
-}
-
-impl Cas {
-    /// A handle on what the key is now.
-    pub(crate) async fn look(store: ComponentStore, key: String) -> Result<Self, StorageError> {
-        let seen = store.read_one(&key).await?;
-        Ok(Self { store, key, seen })
-    }
-
-    /// The version that the key must still have; `None` where there must be none.
-    pub(crate) fn version(&self) -> Option<Version> {
-        self.seen.as_ref().map(|record| record.version)
-    }
 }
 
 /// In front of the names of collections whose buckets' names no collection can have.
@@ -69,7 +48,7 @@ pub(crate) fn is_default(identifier: &str) -> bool {
 ///
 /// # Errors
 /// [`Failure::NoSuchStore`] for names too long to be one.
-fn collection(identifier: &str) -> Result<CollectionName, Failure> {
+pub(crate) fn collection(identifier: &str) -> Result<CollectionName, Failure> {
     if !identifier.starts_with(ESCAPED)
         && let Ok(name) = identifier.parse()
     {

@@ -4,7 +4,7 @@
 use stash_core::{ComponentId, StorageError};
 use wasmtime::component::{Resource, ResourceTableError};
 
-use super::bucket::Cas;
+use super::cas::Cas;
 use crate::failure::guest_text;
 
 /// Why a call did not do what was asked.
@@ -41,7 +41,8 @@ impl Failure {
     /// What the guest is told; an error is what ends it.
     pub(crate) fn told(self, component: &ComponentId) -> wasmtime::Result<Told> {
         Ok(match self {
-            Self::NoSuchStore => Told::NoSuchStore,
+            // The collection of a bucket may be deleted while the bucket is open.
+            Self::NoSuchStore | Self::Storage(StorageError::NoCollection { .. }) => Told::NoSuchStore,
             Self::AccessDenied => Told::AccessDenied,
             Self::TableFull => Told::Full("too many buckets are open; drop those that are not needed".to_owned()),
             Self::ResultTooLarge(limit) => Told::Other(format!("query result exceeds limit of {limit} bytes")),

@@ -3,6 +3,7 @@
 
 pub(crate) mod bindings;
 pub(crate) mod bucket;
+mod cas;
 mod cursors;
 mod failure;
 mod operations;
@@ -14,6 +15,7 @@ mod wasmcloud;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use stash_core::{CollectionName, StorageError};
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::component::{Component, Linker};
@@ -21,6 +23,7 @@ use wasmtime::component::{Component, Linker};
 use crate::view::{HasStorage, StorageView};
 use bindings::{draft, draft2, spin_draft2, spin2};
 
+pub(crate) use cas::KeptBytes;
 pub(crate) use cursors::NumberedCursors;
 
 /// How the key-value interfaces of other hosts behave.
@@ -46,6 +49,18 @@ impl KeyValueConfig {
         let name = if bucket::is_default(identifier) { "default" } else { identifier };
         allowed.contains(label.unwrap_or(name))
     }
+}
+
+/// The collection that the bucket with this name is; `None` for the default one.
+///
+/// # Errors
+/// [`StorageError::InvalidArgument`] for names too long to be a bucket's.
+pub fn collection_of(identifier: &str) -> Result<Option<CollectionName>, StorageError> {
+    if bucket::is_default(identifier) {
+        return Ok(None);
+    }
+    let too_long = |_| StorageError::InvalidArgument { reason: "the bucket's name is too long".to_owned() };
+    bucket::collection(identifier).map(Some).map_err(too_long)
 }
 
 /// Which of two shapes `wasi:keyvalue@0.2.0-draft2` has: its name and version are the same.

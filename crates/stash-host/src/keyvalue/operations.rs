@@ -8,7 +8,8 @@ use stash_core::{
 };
 use wasmtime::component::Resource;
 
-use super::bucket::{Bucket, Cas, open};
+use super::bucket::{Bucket, open};
+use super::cas::Cas;
 use super::failure::{CasFailure, Failure};
 use crate::component_store::ComponentStore;
 use crate::view::StorageCtxView;
@@ -32,8 +33,18 @@ impl StorageCtxView<'_> {
         label: Option<&str>,
         identifier: &str,
     ) -> Result<Resource<Bucket>, Failure> {
-        let bucket = open(self.ctx, label, identifier).await?;
-        Ok(self.table.push(bucket)?)
+        // Room first: what has none makes no collection.
+        let handle = self.table.push(Bucket { store: self.ctx.store().clone() })?;
+        match open(self.ctx, label, identifier).await {
+            Ok(bucket) => {
+                *self.table.get_mut(&handle).map_err(trap)? = bucket;
+                Ok(handle)
+            }
+            Err(failure) => {
+                self.table.delete(handle).map_err(trap)?;
+                Err(failure)
+            }
+        }
     }
 
     /// The bucket of a handle.
@@ -48,14 +59,13 @@ impl StorageCtxView<'_> {
     }
 
     pub(crate) async fn new_cas(&mut self, bucket: &Resource<Bucket>, key: String) -> Result<Resource<Cas>, Failure> {
-        let cas = Cas::look(self.bucket(bucket)?.store, key).await?;
+        let cas = Cas::look(self.ctx, self.bucket(bucket)?.store, key).await?;
         Ok(self.table.push(cas)?)
     }
 
     pub(crate) fn cas_current(&mut self, cas: &Resource<Cas>) -> Result<Option<Vec<u8>>, Failure> {
         let limit = self.ctx.keyvalue().max_result_bytes;
-        let seen = self.table.get(cas).map_err(trap)?.seen.as_ref();
-        copied(seen.map(|record| record.value.clone()), limit)
+        self.table.get(cas).map_err(trap)?.current(limit)
     }
 
     pub(crate) fn drop_cas(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
@@ -66,12 +76,12 @@ impl StorageCtxView<'_> {
     /// Stores a value if the key is as it was when the handle was made; else hands out a handle on what it is now.
     pub(crate) async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasFailure> {
         let cas = self.table.delete(cas).map_err(trap)?;
-        let condition = cas.version().map_or(Condition::Absent, Condition::Version);
+        let condition = cas.version.map_or(Condition::Absent, Condition::Version);
         let batch = Batch::new().require(cas.key.as_str(), condition).set(cas.key.as_str(), value);
-        match cas.store.commit(batch).await {
+        match cas.store().commit(batch).await {
             Ok(_) => Ok(()),
             Err(error) if is_changed(&error) => {
-                let fresh = Cas::look(cas.store, cas.key).await?;
+                let fresh = cas.look_again(self.ctx).await?;
                 Err(CasFailure::Failed(self.table.push(fresh)?))
             }
             Err(error) => Err(error.into()),

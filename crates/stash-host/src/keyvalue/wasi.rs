@@ -3,7 +3,8 @@
 
 use wasmtime::component::Resource;
 
-use super::bucket::{Bucket, Cas};
+use super::bucket::Bucket;
+use super::cas::Cas;
 use super::failure::{CasFailure, Failure, Told};
 use super::operations::OpenBucket;
 use crate::view::StorageCtxView;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use stash_core::{CollectionSettings, ComponentId, Condition, SetOptions, StorageError, StorageExt};
+use stash_host::keyvalue::collection_of;
 use stash_host::{
     ComponentStore, GuestContext, KeyValueConfig, LoadOptions, Outbound, Program, Runtime, Settings, Stash, StorageCtx,
     StoreUrl,
@@ -78,12 +79,10 @@ impl Guest {
         let store = stash.component(&self.id);
         for preset in &self.presets {
             let shown = format!("{}/{}", preset.bucket, preset.key);
-            let bucket = match preset.bucket.as_str() {
-                "" | "default" => store.clone(),
-                name => {
-                    let name = name.parse().with_context(|| format!("--preset {shown}"))?;
-                    store.open_or_create_collection(&name, &CollectionSettings::default()).await?
-                }
+            let name = collection_of(&preset.bucket).with_context(|| format!("--preset {shown}"))?;
+            let bucket = match name {
+                None => store.clone(),
+                Some(name) => store.open_or_create_collection(&name, &CollectionSettings::default()).await?,
             };
             let absent = Some(Condition::Absent);
             match bucket.set_with(&preset.key, preset.value.clone(), SetOptions::default(), absent).await {

@@ -134,14 +134,13 @@ pub(crate) fn batches() -> Told {
 /// Makes handles on values that are gone since, of so many bytes in all. They are the host's to keep.
 pub(crate) fn hoard(bytes: &str) -> Told {
     let bucket = ok(store::open("default"))?;
-    let (mut held, mut kept) = (Vec::new(), 0);
-    while kept < number(bytes)? {
-        ok(bucket.set("k", &vec![held.len().to_le_bytes()[0]; MIB]))?;
-        match atomics::Cas::new(&bucket, "k") {
-            Ok(cas) => held.push(cas),
-            Err(error) => return Ok(format!("{} {}", held.len(), other::<()>(Err(error)))),
-        }
-        kept += MIB;
+    let mut handles = Vec::new();
+    for n in 0..number::<usize>(bytes)? / MIB {
+        ok(bucket.set("k", &vec![n.to_le_bytes()[0]; MIB]))?;
+        handles.push(ok(atomics::Cas::new(&bucket, "k"))?);
     }
-    Ok(format!("{} ok", held.len()))
+    let (count, kept) = (handles.len(), handles.iter().filter(|cas| cas.current().is_ok()).count());
+    let Some(last) = handles.pop() else { return Err("not even one".to_owned()) };
+    ok(atomics::swap(last, b"swapped"))?;
+    Ok(format!("{count} handles, {kept} with their values; the last one swapped"))
 }

@@ -19,6 +19,7 @@ impl Guest for Mixed {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         match (name.as_str(), arguments.as_slice()) {
             ("same-data", []) => shapes::same_data(),
+            ("get", [bucket, key]) => shapes::get(bucket, key),
             ("add", [bucket, times]) => shapes::add(bucket, times),
             ("swap-absent", [key, value]) => shapes::swap_absent(key, value),
             ("fill", [bucket, count]) => shapes::fill(bucket, count),

@@ -66,6 +66,10 @@ pub(crate) fn same_data() -> Told {
     Ok(seen.join(" "))
 }
 
+pub(crate) fn get(bucket: &str, key: &str) -> Told {
+    Ok(format!("{:?}", ok(ok(store::open(bucket))?.get(key))?.map(String::from_utf8)))
+}
+
 pub(crate) fn add(bucket: &str, times: &str) -> Told {
     let bucket = ok(store::open(bucket))?;
     let mut sum = 0;

@@ -108,7 +108,7 @@ fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (Stri
     };
     let mut given = given.into_iter();
     while let Some(argument) = given.next() {
-        let mut name = || given.next().ok_or_else(|| (format!("{argument} needs a name"), ExitCode::from(2)));
+        let mut name = || given.next().ok_or_else(|| (format!("{argument} needs a name"), ExitCode::FAILURE));
         match argument.as_str() {
             "--list" => arguments.list = true,
             "--portable" => arguments.portable = true,
@@ -116,7 +116,7 @@ fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (Stri
             "--other" => arguments.other = name()?,
             "--help" | "-h" => return Err((HELP.to_owned(), ExitCode::SUCCESS)),
             unknown if unknown.starts_with('-') => {
-                return Err((format!("there is no option {unknown}; --help tells those there are"), ExitCode::from(2)));
+                return Err((format!("there is no option {unknown}; --help tells those there are"), ExitCode::FAILURE));
             }
             _ => arguments.filters.push(argument),
         }

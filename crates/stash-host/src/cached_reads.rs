@@ -56,10 +56,10 @@ fn replace<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result
 }
 
 /// A value, or that there is none.
-type Value = Option<Vec<u8>>;
+pub(crate) type Value = Option<Vec<u8>>;
 
 /// The value of a key that the cache knows, or that it has none; `None` where the cache does not know.
-fn cached_value(store: &ComponentStore, key: &str) -> Option<Value> {
+pub(crate) fn cached_value(store: &ComponentStore, key: &str) -> Option<Value> {
     let (mut copied, mut shared) = (None, None);
     let known = store.look(key, &mut |record| match record {
         Some(record) if record.value.len() <= COPIED_BYTES => copied = Some(record.value.to_vec()),

@@ -3,6 +3,7 @@
 
 pub(crate) mod bindings;
 pub(crate) mod bucket;
+mod cached_gets;
 mod cas;
 mod cursors;
 mod failure;
@@ -138,6 +139,7 @@ pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>, shape: Dr
             spin_draft2::wasi::keyvalue::batch::add_to_linker::<T, HasStorage>(linker, T::storage)?;
         }
     }
+    cached_gets::add_to_linker(linker, shape)?;
     spin2::fermyon::spin::key_value::add_to_linker::<T, HasStorage>(linker, T::storage)
 }
 

@@ -19,9 +19,9 @@ fn every_answer_has_a_cap() {
 
 #[tokio::test]
 async fn too_many_handles_are_an_error_and_make_nothing() {
+    const FULL: &str = "too many buckets are open; drop those that are not needed";
     let host = in_memory().await;
     let told = seen(&host, &host.load(KEYVALUE_MIXED), "app/handles/001", "handles", &[]).await;
-    const FULL: &str = "too many buckets are open; drop those that are not needed";
     assert_eq!(told, format!("10000 {FULL}; Some(Error::StoreTableFull); {FULL}; 0 collections"));
 }
 

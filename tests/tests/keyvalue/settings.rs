@@ -8,13 +8,13 @@ use super::{call, component, in_memory, mixed, told, under};
 
 #[tokio::test]
 async fn only_buckets_that_are_named_open() {
+    const DENIED: &str = "err(\"Error::AccessDenied\")";
     let host = in_memory().await;
     let program = host.load(KEYVALUE_MIXED);
     let allowed = |names: &[&str]| KeyValueConfig {
         allowed: Some(names.iter().map(|name| (*name).to_owned()).collect()),
         ..KeyValueConfig::default()
     };
-    const DENIED: &str = "err(\"Error::AccessDenied\")";
     for (names, bucket, opens) in [
         (&["cache"][..], "cache", true),
         (&["cache"], "", false),

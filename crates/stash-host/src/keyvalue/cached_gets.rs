@@ -9,10 +9,10 @@ use wasmtime::component::{Linker, Resource};
 use super::Draft2;
 use super::bindings::{draft, draft2, spin_draft2};
 use super::bucket::Bucket;
-use crate::cached_reads::cached_value;
+use crate::cached_reads::{Value, cached_value};
 use crate::view::{StorageCtxView, StorageView};
 
-type Answer<E> = wasmtime::Result<(Result<Option<Vec<u8>>, E>,)>;
+type Answer<E> = wasmtime::Result<(Result<Value, E>,)>;
 type Answering<'a, E> = Box<dyn Future<Output = Answer<E>> + Send + 'a>;
 
 /// Puts them in the place of the generated ones, which are in the linker already.
@@ -54,7 +54,7 @@ fn replace<T: StorageView + 'static>(linker: &mut Linker<T>, shape: Draft2) -> w
 }
 
 /// What the cache knows of a key, where that may be told.
-fn cached(view: &StorageCtxView<'_>, bucket: &Resource<Bucket>, key: &str) -> Option<Option<Vec<u8>>> {
+fn cached(view: &StorageCtxView<'_>, bucket: &Resource<Bucket>, key: &str) -> Option<Value> {
     let value = cached_value(&view.table.get(bucket).ok()?.store, key)?;
     let size = value.as_ref().map_or(0, Vec::len);
     (size <= view.ctx.keyvalue().max_result_bytes).then_some(value)

@@ -10,6 +10,9 @@ use std::time::{Duration, SystemTime};
 /// The workspaces of guests; each folder in them with a Cargo.toml is a guest.
 pub const WORKSPACES: [&str; 2] = ["guest-examples/rust", "tests/guests"];
 
+/// What guests have in common beside the interfaces.
+const SHARED: [&str; 1] = ["guest-examples/rust/http.rs"];
+
 /// A component that was built.
 #[derive(Debug)]
 pub struct Guest {
@@ -73,6 +76,7 @@ pub fn build_dir(toolchain: &wasm::Toolchain) -> Result<PathBuf> {
 /// were built, so that they come back when somebody removes them.
 pub fn inputs() -> Result<Vec<PathBuf>> {
     let mut inputs = vec![paths::root().join("wit"), marker()];
+    inputs.extend(SHARED.map(|source| paths::root().join(source)));
     // Whole workspaces: a guest may share a package that is none itself.
     inputs.extend(WORKSPACES.map(|workspace| paths::root().join(workspace)));
     Ok(inputs)

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 pub const WORKSPACES: [&str; 2] = ["guest-examples/rust", "tests/guests"];
 
 /// What guests have in common beside the interfaces.
-const SHARED: [&str; 1] = ["guest-examples/rust/http.rs"];
+const SHARED: [&str; 2] = ["guest-examples/rust/http.rs", "crates/stash-guest"];
 
 /// A component that was built.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 // Tests may panic, and their helpers for them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod http;
 pub mod support;
 
 include!(concat!(env!("OUT_DIR"), "/guests.rs"));

@@ -9,6 +9,7 @@ mod hints;
 mod ids;
 mod kv;
 mod logging;
+mod new;
 mod output;
 mod run;
 mod serve;
@@ -53,6 +54,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
         std::io::stdout().write_all(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::New(new) = &arguments.command {
+        return new::new(new);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         match arguments.command {
@@ -62,7 +66,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Collections(collections) => collections::collections(&arguments.store, collections).await,
             Command::Ids(ids) => ids::ids(&arguments.store, ids).await,
             Command::Status(status) => status::status(&arguments.store, status).await,
-            Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+            Command::New(_) | Command::Completions { .. } => Ok(ExitCode::SUCCESS),
         }
     });
     // A guest that was stopped may have left a read of our standard input behind, which nothing can end.

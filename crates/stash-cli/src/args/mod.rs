@@ -3,6 +3,7 @@
 mod collections;
 mod guest;
 mod kv;
+mod new;
 mod run;
 mod serve;
 mod values;
@@ -18,6 +19,7 @@ use stash_host::StoreUrl;
 pub(crate) use collections::{CollectionsArguments, CollectionsCommand, SettingsArguments};
 pub(crate) use guest::{Grants, GuestOptions, MAX_RESULT, Preset};
 pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueArguments};
+pub(crate) use new::NewArguments;
 pub(crate) use run::RunArguments;
 pub(crate) use serve::{AccessLogFormat, ServeArguments};
 pub(crate) use values::{duration as parse_time, preset as parse_preset};
@@ -33,6 +35,7 @@ const GLOBAL: usize = 900;
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  stash new rust guest-book                       begin a component of your own
   stash run word-count.wasm < README.md           run a command; its data stays in .stash/store.redb
   stash run --invoke 'increment()' counter.wasm   call one exported function
   stash serve counter.wasm                        answer HTTP requests
@@ -48,7 +51,7 @@ Exit codes:
   kv:  0 done, 1 no: there is no such key, a condition does not hold, or a question was answered
        with no; 2 an error, also where there is no such collection
   collections: the same; 1 where there is no such collection, or it is there already or not empty
-  ids: 0 done, 2 an error
+  new, ids: 0 done, 2 an error
   status: 0 healthy, 1 not, 2 an error
   all: 2 where the command line is not understood"
 )]
@@ -93,6 +96,8 @@ impl StoreArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Begin a project: a component that answers HTTP requests and keeps its data
+    New(NewArguments),
     /// Run a component: a command to its end, or one exported function
     Run(RunArguments),
     /// Serve components that answer HTTP requests

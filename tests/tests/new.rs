@@ -1,0 +1,122 @@
+//! `stash new`: projects that are whole. What is written must build with the language's own tool; Rust's is there with the tests,
+//! so Rust's project is built and served.
+
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::{Path, PathBuf};
+
+use stash_tests::http::Server;
+use stash_tests::support::Place;
+use wit_parser::Resolve;
+
+/// The languages that there is a template for.
+fn languages() -> Vec<String> {
+    let templates = xtask::paths::root().join("crates/stash-cli/templates");
+    let folders = std::fs::read_dir(templates).unwrap().map(|folder| folder.unwrap());
+    folders.map(|folder| folder.file_name().into_string().unwrap()).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// The folder with the interfaces that a project's tools are given; `None`, with a line that says so, where it is made by a
+/// program that cannot be run here.
+fn interfaces(project: &Path) -> Option<PathBuf> {
+    // TypeScript's engine has a WASI of its own, which this makes of the one in the project.
+    if !project.join("wit.mjs").exists() {
+        return Some(project.join("wit"));
+    }
+    let ran = std::process::Command::new("node").arg("wit.mjs").current_dir(project).status();
+    if ran.is_err() && std::env::var("CI").as_deref() != Ok("true") {
+        println!("skipped: the interfaces of {}, because there is no node", project.display());
+        return None;
+    }
+    assert!(ran.unwrap().success());
+    Some(project.join("build/wit"))
+}
+
+#[test]
+fn every_languages_project_is_whole() {
+    let place = Place::new();
+    assert!(languages().contains(&"rust".to_owned()));
+    for language in languages() {
+        let name = format!("my-{language}-guest");
+        let said = place.stash(["new", &language, &name]).success();
+        assert!(said.contains(&format!("cd {name}")) && said.contains("stash serve "), "{said}");
+        let project = place.path().join(&name);
+        let files = files(&project);
+        for file in &files {
+            let text = std::fs::read_to_string(file).unwrap();
+            let left = ["{{name}}", "{{snake_name}}", "deps.txt"].iter().any(|left| text.contains(left));
+            assert!(!left && !text.is_empty(), "{}: {text}", file.display());
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(name != "deps.txt" && !name.ends_with(".template"), "{}", file.display());
+        }
+        assert!(files.contains(&project.join("README.md")) && files.contains(&project.join(".gitignore")), "{files:?}");
+
+        // The interfaces are all there, and the world finds them.
+        let Some(wit) = interfaces(&project) else { continue };
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(wit).unwrap_or_else(|error| panic!("{language}: {error:#}"));
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
+        let imports: Vec<_> = resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect();
+        assert!(imports.contains(&"stash:storage/store@0.1.0".to_owned()), "{language}: {imports:?}");
+    }
+}
+
+#[test]
+fn a_project_in_rust_builds_and_counts_its_visitors() {
+    let place = Place::new();
+    place.stash(["new", "rust", "guest-book"]).success();
+    let project = place.path().join("guest-book");
+    // The versions that the guests are built with: what is downloaded already is enough.
+    let lock = xtask::paths::root().join("guest-examples/rust/Cargo.lock");
+    std::fs::copy(lock, project.join("Cargo.lock")).unwrap();
+    let toolchain = xtask::wasm::toolchain().unwrap();
+    let target = xtask::guests::build_dir(&toolchain).unwrap().join("new");
+    let mut cargo = toolchain.cargo();
+    cargo.args(["build", "--release", "--quiet", "--target", xtask::wasm::GUESTS, "--target-dir"]);
+    let built = cargo.arg(&target).current_dir(&project).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    assert!(built.stderr.is_empty(), "{}", String::from_utf8_lossy(&built.stderr));
+
+    let component = target.join(xtask::wasm::GUESTS).join("release/guest_book.wasm");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/guest-book/001"]);
+        for visitor in 1..=2 {
+            let text = format!("Hello from guest-book! You are visitor {visitor}.\n");
+            assert_eq!(server.ask("GET", "/", "").await.said(), (200, text.as_str()));
+        }
+        assert_eq!(server.ask("GET", "/favicon.ico", "").await.said(), (404, "there is nothing here\n"));
+    });
+}
+
+#[test]
+fn what_is_there_is_left_alone_and_names_are_names() {
+    let place = Place::new();
+    let taken = place.path().join("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("mine"), "text").unwrap();
+    let error = place.stash(["new", "rust", "taken"]).failure(2);
+    assert!(error.contains("the folder taken is not empty"), "{error}");
+    assert_eq!(files(&taken), [taken.join("mine")]);
+    std::fs::write(place.path().join("file"), "text").unwrap();
+    place.stash(["new", "rust", "file"]).failure(2);
+    // An empty folder is as good as none.
+    std::fs::create_dir(place.path().join("empty")).unwrap();
+    place.stash(["new", "rust", "empty"]).success();
+    for name in ["", "Guest", "my_guest", "../out", "a/b", "-a", "fn"] {
+        let error = place.stash(["new", "rust", "--", name]).failure_with_usage();
+        assert!(error.contains("<NAME>"), "{error}");
+    }
+    let error = place.stash(["new", "cobol", "guest"]).failure_with_usage();
+    assert!(error.contains("rust"), "it says which languages there are: {error}");
+}

@@ -37,7 +37,11 @@ fn replace<T: StorageView + 'static>(linker: &mut Linker<T>, shape: Draft2) -> w
                     }
                     Box::new(async move {
                         let mut view = caller.data_mut().storage();
-                        Ok((match view.bucket_get(&bucket, &key).await {
+                        let value = match view.bucket(&bucket) {
+                            Ok(bucket) => bucket.get(&key).await,
+                            Err(failure) => Err(failure),
+                        };
+                        Ok((match value {
                             Ok(value) => Ok(value),
                             Err(failure) => Err(store::Host::convert_error(&mut view, failure)?),
                         },))

@@ -31,7 +31,7 @@ async fn until(store: &ComponentStore, key: &str, value: &str) {
     let mut since = store.start_changes().await.unwrap();
     while store.get(key).await.unwrap().as_deref() != Some(value.as_bytes()) {
         let request = ChangesRequest::since(since);
-        since = store.next_changes(&request, tokio::time::sleep(Duration::from_secs(60))).await.unwrap().through;
+        since = store.next_changes(&request, tokio::time::sleep(Duration::from_mins(1))).await.unwrap().through;
     }
 }
 
@@ -39,7 +39,7 @@ async fn until(store: &ComponentStore, key: &str, value: &str) {
 async fn a_watcher_that_hangs_or_traps_fails_alone() {
     let host = Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await;
     let (bad, bad_task) = watched(&host, "app/bad/1", Duration::from_millis(50));
-    let (good, good_task) = watched(&host, "app/good/1", Duration::from_secs(60));
+    let (good, good_task) = watched(&host, "app/good/1", Duration::from_mins(1));
     start_watching(&bad).await.unwrap();
     start_watching(&good).await.unwrap();
     bad.set("hang", "1").await.unwrap();

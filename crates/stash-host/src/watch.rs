@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::{Stash, StashConfig, StoreUrl};
     use parking_lot::Mutex;
-    use stash_core::Batch;
+    use stash_core::{Batch, CollectionSettings};
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Writes down what it is told, and fails as often as it is to.
@@ -193,7 +193,7 @@ mod tests {
 
         store.set("k", "1").await.unwrap();
         store.set("k", "2").await.unwrap();
-        store.create_collection(&"c".parse().unwrap(), &Default::default()).await.unwrap();
+        store.create_collection(&"c".parse().unwrap(), &CollectionSettings::default()).await.unwrap();
         store.in_collection(Some(&"c".parse().unwrap())).unwrap().set("x", "3").await.unwrap();
         store.commit(Batch::new().delete("k")).await.unwrap();
         let at = step(&store, Some(at), &listener).await.unwrap();

@@ -41,12 +41,17 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let mut loaded = Vec::new();
     // Before the store: guests that cannot run make none.
     for (guest, route) in guests(&arguments, &config, &folder)? {
+        // Before it is loaded: a change from now on is another component.
+        let watch = FileWatch::new(&guest.file, RELOAD);
         let program = guest.load(&runtime).await?;
-        loaded.push((guest, route, program));
+        if !program.is_watcher() {
+            program.check_http()?;
+        }
+        loaded.push((guest, route, program, watch));
     }
     let stash = store::open_at(&url, options.store_config()).await?;
     let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
-    for (guest, Reached { host, path, keep_path }, program) in loaded {
+    for (guest, Reached { host, path, keep_path }, program, watch) in loaded {
         let served =
             Served { guest, runtime: runtime.clone(), limits: limits.clone(), stash: stash.clone(), url: url.clone() };
         let make_context = served.make_context().await?;
@@ -67,7 +72,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         };
         watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
         routes.push(Route { host, path, keep_path, app: app.clone() });
-        reloads.push((served, app));
+        reloads.push((served, app, watch));
     }
 
     let defaults = ServeConfig::default();
@@ -93,8 +98,8 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         output::say(&format!("health and metrics on http://{admin}/healthz and http://{admin}/metrics"));
     }
     if !arguments.no_reload && config.reload.unwrap_or(true) {
-        for (served, app) in reloads {
-            tokio::spawn(reload(served, app));
+        for (served, app, watch) in reloads {
+            tokio::spawn(reload(served, app, watch));
         }
     }
     let watching: Vec<_> = watchers.into_iter().map(|(watcher, store)| tokio::spawn(follow(watcher, store))).collect();
@@ -217,9 +222,8 @@ impl Served {
 }
 
 /// Loads the component again whenever its file changes; one that cannot be loaded changes nothing.
-async fn reload(served: Served, app: App) {
+async fn reload(served: Served, app: App, mut watch: FileWatch) {
     let file = &served.guest.file;
-    let mut watch = FileWatch::new(file, RELOAD);
     loop {
         watch.changed().await;
         match served.load().await {

@@ -120,17 +120,33 @@ impl Runtime {
         } else if let Ok(pre) = Proxy2Pre::new(program.pre.clone()) {
             Handler::Wasi2(pre)
         } else {
-            return Err(RuntimeError::Call {
-                guest: program.name.clone(),
-                reason: format!(
-                    "it does not answer HTTP requests (it exports neither wasi:http/incoming-handler nor \
-                     wasi:http/handler); {}",
-                    Self::offer(program)
-                ),
-            });
+            return Err(no_http(program));
         };
         let (runtime, program) = (self.clone(), program.clone());
         Ok(HttpGuest { inner: Arc::new(Inner { runtime, program, limits, make_context, handler }) })
+    }
+}
+
+impl Program {
+    /// Whether it answers HTTP requests, as far as its type says; see [`Runtime::http`].
+    ///
+    /// # Errors
+    /// [`RuntimeError::Call`] where it does not.
+    pub fn check_http(&self) -> Result<(), RuntimeError> {
+        if ServicePre::new(self.pre.clone()).is_ok() || Proxy2Pre::new(self.pre.clone()).is_ok() {
+            return Ok(());
+        }
+        Err(no_http(self))
+    }
+}
+
+fn no_http(program: &Program) -> RuntimeError {
+    RuntimeError::Call {
+        guest: program.name.clone(),
+        reason: format!(
+            "it does not answer HTTP requests (it exports neither wasi:http/incoming-handler nor wasi:http/handler); {}",
+            Runtime::offer(program)
+        ),
     }
 }
 

@@ -51,18 +51,25 @@ impl Runtime {
     /// The guest as one that is told of changes; `None` where it does not export `wasi:keyvalue/watcher` or
     /// `wasmcloud:keyvalue/watcher`. A call may take `timeout`.
     pub fn watcher(&self, program: &Program, timeout: Duration, make_context: MakeContext) -> Option<Watcher> {
-        let kind = if let Ok(pre) = watch_draft::WatchServicePre::new(program.pre.clone()) {
-            Kind::Draft(pre)
-        } else if let Ok(pre) = watch_draft2::WatchServicePre::new(program.pre.clone()) {
-            Kind::Draft2(pre)
-        } else if let Ok(pre) = watch_wasmcloud::WatchServicePre::new(program.pre.clone()) {
-            Kind::Wasmcloud(pre)
-        } else {
-            return None;
-        };
+        let kind = kind(program)?;
         let (runtime, program) = (self.clone(), program.clone());
         Some(Watcher { inner: Arc::new(Inner { runtime, program, make_context, timeout, kind }) })
     }
+}
+
+impl Program {
+    /// Whether it is told of changes; see [`Runtime::watcher`].
+    pub fn is_watcher(&self) -> bool {
+        kind(self).is_some()
+    }
+}
+
+fn kind(program: &Program) -> Option<Kind> {
+    let pre = || program.pre.clone();
+    let draft = watch_draft::WatchServicePre::new(pre()).ok().map(Kind::Draft);
+    draft
+        .or_else(|| watch_draft2::WatchServicePre::new(pre()).ok().map(Kind::Draft2))
+        .or_else(|| watch_wasmcloud::WatchServicePre::new(pre()).ok().map(Kind::Wasmcloud))
 }
 
 impl Watcher {

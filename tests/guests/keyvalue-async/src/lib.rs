@@ -37,6 +37,7 @@ impl Guest for Suite {
 }
 
 /// What came is what was expected.
+#[allow(clippy::needless_pass_by_value, reason = "what came and what was expected are written in place")]
 fn expect<T: PartialEq + Debug>(what: &str, came: T, expected: T) -> Result<(), String> {
     if came == expected { Ok(()) } else { Err(format!("{what}: expected {expected:?}, got {came:?}")) }
 }

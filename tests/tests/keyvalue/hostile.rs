@@ -52,9 +52,9 @@ async fn batches_that_are_too_long_are_an_error() {
     assert_eq!(
         lines,
         [
-            "limit exceeded: the number of keys to read is 100000; the limit is 10000",
-            "limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000",
-            "limit exceeded: the number of checks and changes in a batch is 100000; the limit is 10000",
+            "limit exceeded: the number of keys to read is 100000; the limit is 10000; read fewer at once",
+            "limit exceeded: the number of checks and changes in a batch is 10001; the limit is 10000; divide it into several batches",
+            "limit exceeded: the number of checks and changes in a batch is 100000; the limit is 10000; divide it into several batches",
         ]
     );
 }

@@ -44,7 +44,7 @@ const FORMAT: u8 = 1;
 mod flag {
     /// When it was last changed.
     pub(super) const UPDATED: u8 = 0x01;
-    /// When it was made, where that is another moment.
+    /// When it was made; records from before this was always written have it only where that is another moment.
     pub(super) const CREATED: u8 = 0x02;
     /// When it expires.
     pub(super) const EXPIRES: u8 = 0x04;
@@ -64,8 +64,8 @@ const TIME_BYTES: usize = 6;
 const UNKNOWN: Timestamp = Timestamp(0);
 /// With so many first bytes of a stored record its version and times are known.
 pub(crate) const HEAD_BYTES: usize = FIXED_BYTES + 3 * TIME_BYTES;
-/// The envelope of a record that was set once, and does not expire.
-pub(crate) const PLAIN_HEAD_BYTES: usize = FIXED_BYTES + TIME_BYTES;
+/// The envelope of a record that does not expire.
+pub(crate) const PLAIN_HEAD_BYTES: usize = FIXED_BYTES + 2 * TIME_BYTES;
 /// The length of content type and attributes.
 const TEXTS_LENGTH_BYTES: usize = 4;
 /// What one attribute takes beside its texts: their lengths.
@@ -76,8 +76,8 @@ const TEXTS_OVERHEAD: usize = 1 + 2;
 /// The bytes to store for a record.
 pub(crate) fn encode(record: &Record) -> Bytes {
     let metadata = &record.metadata;
+    // Also where both are one moment: a record that grew when it was first replaced would split the engine's full pages.
     let created = match (metadata.created, metadata.updated) {
-        (created, updated) if created == updated => None,
         // Not known: of a record from before there were times that was changed since.
         (None, Some(_)) => Some(UNKNOWN),
         (created, _) => created,
@@ -304,6 +304,27 @@ mod tests {
             b"hi",
         ];
         assert_eq!(&encode(&record)[..], expected.concat());
+    }
+
+    #[test]
+    fn a_record_that_is_replaced_does_not_grow() {
+        let at = |created, updated| {
+            let metadata = Metadata {
+                created: Some(Timestamp(created)),
+                updated: Some(Timestamp(updated)),
+                ..Metadata::default()
+            };
+            encode(&Record { metadata, ..plain(1, b"hi") })
+        };
+        let made = at(5, 5);
+        assert_eq!(made.len(), at(5, 9).len());
+        assert_eq!(
+            &made[..],
+            b"\x01\x03\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x05\x00\x00\x00\x00\x00\x05hi"
+        );
+        // As it was written before.
+        let older = Bytes::from_static(b"\x01\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x05hi");
+        assert_eq!(decode(older).unwrap(), decode(made).unwrap());
     }
 
     #[test]

@@ -69,8 +69,11 @@ async fn names_in_the_engine_are_exactly_as_documented() {
         [
             (&b"hformat"[..], &b"\x02"[..]),
             (b"napp/service-a/001/", state),
-            // Format, flags, version, 2020-01-01 in milliseconds.
-            (b"rapp/service-a/001/user:123", b"\x01\x01\0\0\0\0\0\0\0\x01\x01\x6f\x5e\x66\xe8\0Ada"),
+            // Format, flags, version, 2020-01-01 in milliseconds twice.
+            (
+                b"rapp/service-a/001/user:123",
+                b"\x01\x03\0\0\0\0\0\0\0\x01\x01\x6f\x5e\x66\xe8\0\x01\x6f\x5e\x66\xe8\0Ada",
+            ),
         ]
     );
 }

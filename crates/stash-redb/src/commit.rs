@@ -22,7 +22,7 @@ impl Store for RedbStore {
         let writing = begin(&self.0).map_err(Failure::before_writing)?;
         let wrote = {
             let table = writing.open_table(TABLE).map_err(|error| StorageError::io("beginning a commit", error));
-            let mut view = WriteView(table.map_err(Failure::before_writing)?);
+            let mut view = WriteView::new(&self.0, table.map_err(Failure::before_writing)?);
             group.decide(&mut view)?
         };
         if !wrote {

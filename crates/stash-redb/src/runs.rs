@@ -1,5 +1,5 @@
-//! Writing to redb's table: where a batch brings many new keys in order, they go in as one run, page by page. It must
-//! leave the table as if each write had been made by itself, in its turn.
+//! Writing to redb's table: where a batch brings many new keys in order, they go in as one run, page by page, and where it
+//! replaces many, in place. It must leave the table as if each write had been made by itself, in its turn.
 
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -7,7 +7,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use redb::{CursorError, StorageError, Table};
 
-/// New keys in a row from which on more of them are expected.
+/// New keys in a row, or replaced ones, from which on more of them are expected.
 const FEW: usize = 2;
 /// Values of this size and more are written by themselves: a run copies what it writes once more.
 const LARGE_BYTES: usize = 16 * 1024;
@@ -22,13 +22,19 @@ pub(crate) fn write(
     writes: impl Iterator<Item = Write>,
 ) -> Result<(), StorageError> {
     let mut writes = writes.peekable();
-    let (mut new, mut enough) = (0, FEW);
+    let (mut new, mut enough, mut replaced) = (0, FEW, 0);
     while let Some((key, value)) = writes.next() {
-        let is_new = match value {
-            Some(value) => table.insert(&key[..], &value[..])?.is_none(),
-            None => table.remove(&key[..]).map(|_| false)?,
+        let was_there = match value {
+            // More of them are expected where some in a row were there.
+            Some(value) if replaced >= FEW && replace(table, &key, &value)? => true,
+            Some(value) => table.insert(&key[..], &value[..])?.is_some(),
+            None => {
+                table.remove(&key[..])?;
+                (new, replaced) = (0, 0);
+                continue;
+            }
         };
-        new = if is_new { new + 1 } else { 0 };
+        (new, replaced) = if was_there { (0, replaced + 1) } else { (new + 1, 0) };
         if new >= enough {
             new = 0;
             // Where others lie between the new keys it is tried less and less often.
@@ -36,6 +42,15 @@ pub(crate) fn write(
         }
     }
     Ok(())
+}
+
+/// Writes a value where there is an older one, in fewer steps than inserting takes; whether there was any. It copies the
+/// page where the key belongs also if it is not there.
+fn replace(table: &mut Table<'_, Bytewise, Bytewise>, key: &[u8], value: &[u8]) -> Result<bool, StorageError> {
+    let old = table.get_mut(key)?;
+    let Some(mut old) = old else { return Ok(false) };
+    old.insert(value)?;
+    Ok(true)
 }
 
 /// Takes those of the next writes that go, in their order, between `after` and the next key of the table; how many.

@@ -1,6 +1,8 @@
 //! What reads see: the last commit, through one open table. A view must not outlive the next commit by more than the
 //! reads that are under way, or the file could not reuse its pages.
 
+use std::cell::{Cell, OnceCell};
+
 use bytes::Bytes;
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table};
 use stash_core::StorageError;
@@ -49,18 +51,54 @@ fn failed(doing: &str, error: redb::StorageError) -> StorageError {
     }
 }
 
-/// What a decision sees: the table of the transaction that is being put together.
-pub(crate) struct WriteView<'txn>(pub(crate) Table<'txn, &'static [u8], &'static [u8]>);
+/// Looks of one transaction from which on a read transaction of its own is worth being begun.
+const MANY: usize = 16;
+
+/// What a decision sees: the table of the transaction that is being put together. Until something is written to it that
+/// is what was committed last, where looking takes fewer locks.
+pub(crate) struct WriteView<'txn> {
+    database: &'txn Database,
+    table: Table<'txn, &'static [u8], &'static [u8]>,
+    written: bool,
+    looks: Cell<usize>,
+    committed: OnceCell<ReadView>,
+}
+
+impl<'txn> WriteView<'txn> {
+    pub(crate) fn new(database: &'txn Database, table: Table<'txn, &'static [u8], &'static [u8]>) -> Self {
+        Self { database, table, written: false, looks: Cell::new(0), committed: OnceCell::new() }
+    }
+
+    /// What was committed last, where it is the same as the table and many look.
+    fn committed(&self) -> Result<Option<&ReadView>, StorageError> {
+        if self.written {
+            return Ok(None);
+        }
+        let looks = self.looks.get();
+        if looks < MANY {
+            self.looks.set(looks + 1);
+            return Ok(None);
+        }
+        if self.committed.get().is_none() {
+            let _ = self.committed.set(ReadView::latest(self.database)?);
+        }
+        Ok(self.committed.get())
+    }
+}
 
 impl View for WriteView<'_> {
     fn look(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StorageError> {
-        let found = self.0.get(key).map_err(|error| failed("reading a record", error))?;
+        let found = match self.committed()? {
+            Some(committed) => committed.0.get(key),
+            None => self.table.get(key),
+        };
+        let found = found.map_err(|error| failed("reading a record", error))?;
         see(found.as_ref().map(redb::AccessGuard::value));
         Ok(())
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
-        let (page, more) = scan_table(&self.0, scan, &scan.page())?;
+        let (page, more) = scan_table(&self.table, scan, &scan.page())?;
         Ok(page.finish(more))
     }
 }
@@ -71,7 +109,9 @@ impl Transaction for WriteView<'_> {
     }
 
     fn apply_all(&mut self, writes: impl Iterator<Item = (Bytes, Option<Bytes>)>) -> Result<(), StorageError> {
-        runs::write(&mut self.0, writes).map_err(|error| StorageError::io("writing a record", error))
+        self.written = true;
+        self.committed.take();
+        runs::write(&mut self.table, writes).map_err(|error| StorageError::io("writing a record", error))
     }
 }
 
@@ -97,5 +137,38 @@ struct Guard<'a>(redb::AccessGuard<'a, &'static [u8]>);
 impl AsRef<[u8]> for Guard<'_> {
     fn as_ref(&self) -> &[u8] {
         self.0.value()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redb::backends::InMemoryBackend;
+
+    use super::*;
+
+    #[test]
+    fn a_decision_that_has_looked_often_sees_what_is_written_after() {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let writing = database.begin_write().unwrap();
+        writing.open_table(TABLE).unwrap().insert(&b"old"[..], &b"1"[..]).unwrap();
+        writing.commit().unwrap();
+
+        let writing = database.begin_write().unwrap();
+        let mut view = WriteView::new(&database, writing.open_table(TABLE).unwrap());
+        let value = |view: &WriteView<'_>, key: &[u8]| {
+            let mut value = None;
+            view.look(key, &mut |found| value = found.map(<[u8]>::to_vec)).unwrap();
+            value
+        };
+        for _ in 0..MANY * 2 {
+            assert_eq!(value(&view, b"old").as_deref(), Some(&b"1"[..]));
+            assert_eq!(value(&view, b"new"), None);
+        }
+        view.apply(Bytes::from_static(b"old"), None).unwrap();
+        view.apply(Bytes::from_static(b"new"), Some(Bytes::from_static(b"2"))).unwrap();
+        for _ in 0..MANY * 2 {
+            assert_eq!(value(&view, b"old"), None);
+            assert_eq!(value(&view, b"new").as_deref(), Some(&b"2"[..]));
+        }
     }
 }

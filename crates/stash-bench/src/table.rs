@@ -18,8 +18,12 @@ pub enum Figure {
     Median,
     /// The mean time.
     Mean,
+    /// The time that 99 in 100 operations stay below.
+    Slow,
     /// Operations a second, from the mean.
     Throughput,
+    /// The same, where so many are under way at any time.
+    ThroughputOf(u32),
 }
 
 /// Prints a heading.
@@ -33,10 +37,12 @@ pub fn row(what: &str, figure: Figure, this: &Standing, against: &Standing, targ
     let (own, other, ratio) = match figure {
         Figure::Median => (time(this.median), time(against.median), this.median_ratio),
         Figure::Mean => (time(this.mean), time(against.mean), this.mean_ratio),
-        Figure::Throughput => {
+        Figure::Slow => (time(this.slow), time(against.slow), this.slow_ratio),
+        Figure::Throughput | Figure::ThroughputOf(_) => {
+            let at_once = if let Figure::ThroughputOf(count) = figure { f64::from(count) } else { 1.0 };
             let Spread { median, deviation } = this.mean_ratio;
             let ratio = Spread { median: 1.0 / median, deviation: deviation / (median * median) };
-            (rate(this.mean), rate(against.mean), ratio)
+            (rate(this.mean / at_once), rate(against.mean / at_once), ratio)
         }
     };
     let verdict = match target {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use stash_tests::http::{Connection, Server};
 use stash_tests::support::Place;
-use stash_tests::{COUNTER, PROBE, SHORT_LINKS};
+use stash_tests::{ANSWERS, ANSWERS_ASYNC, COUNTER, PROBE, SHORT_LINKS};
 use tokio::sync::mpsc;
 
 /// A body whose pieces come when the test sends them; it ends when the sender is dropped.
@@ -54,6 +54,27 @@ async fn a_connection_stays_open_from_request_to_request() {
     // Bad requests too.
     assert_eq!(connection.ask("GET", "/a/b", "").await.status, 400);
     assert_eq!(connection.ask("GET", "/kept", "").await.text, "20\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_of_wasi_0_2_and_of_0_3_are_served() {
+    for guest in [ANSWERS, ANSWERS_ASYNC] {
+        let place = Place::new();
+        let server = Server::start(&place, guest, ["--preset", "default/greeting=Hello from the store"]);
+        // More on one connection than one instance of either answers.
+        let mut connection = server.connect().await;
+        for _ in 0..150 {
+            assert_eq!(connection.ask("GET", "/", "").await.said(), (200, "Hello, WASI!\n"));
+            assert_eq!(connection.ask("GET", "/greeting", "").await.said(), (200, "Hello from the store"));
+        }
+        let asked = (0..40).map(|_| server.ask("GET", "/greeting", ""));
+        for answer in futures_util::future::join_all(asked).await {
+            assert_eq!(answer.said(), (200, "Hello from the store"));
+        }
+        let answer = server.ask("GET", "/none", "").await;
+        assert_eq!(answer.said(), (404, "no such key\n"));
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

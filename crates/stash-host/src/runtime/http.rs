@@ -166,6 +166,8 @@ impl HttpGuest {
             Handler::Wasi2(pre) => self.inner.handle_wasi_2(pre.clone(), request, kept).await,
             Handler::Wasi3(handler) => {
                 let answer = handler.handle((), request).await.map_err(|error| self.inner.failure(&error))?;
+                // Guests write what they answer after they have returned it: a small body then goes out with its head.
+                tokio::task::yield_now().await;
                 Ok(answer.map(|body| Keeping { body, _kept: kept }.boxed_unsync()))
             }
         }

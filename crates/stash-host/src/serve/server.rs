@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 use wasmtime_wasi_http::WasiBody;
 
@@ -188,7 +188,8 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
 
 fn builder(config: &ServeConfig) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.head_timeout).half_close(false);
+    // Answers are small: one write of a copy takes less than one of pieces.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.head_timeout).half_close(false).writev(false);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
     builder
 }
@@ -286,8 +287,7 @@ async fn route(shared: &Shared, mut request: Request<Incoming>) -> (Option<Strin
     if announced > shared.config.max_body {
         return (name, answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this server takes\n"));
     }
-    let turn = Arc::clone(&shared.requests).acquire_owned();
-    let Ok(Ok(permit)) = tokio::time::timeout(shared.config.queue_timeout, turn).await else {
+    let Some(permit) = turn(shared).await else {
         return (name, answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n"));
     };
     let kept = (permit, shared.metrics.request());
@@ -300,6 +300,16 @@ async fn route(shared: &Shared, mut request: Request<Incoming>) -> (Option<Strin
             (name, answer::failed(&failure))
         }
     }
+}
+
+/// A request's turn; `None` where it does not come in time.
+async fn turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+    // Mostly nobody waits, and there is no need of a timer.
+    if let Ok(permit) = Arc::clone(&shared.requests).try_acquire_owned() {
+        return Some(permit);
+    }
+    let turn = Arc::clone(&shared.requests).acquire_owned();
+    tokio::time::timeout(shared.config.queue_timeout, turn).await.ok()?.ok()
 }
 
 /// The same, with another path; an empty one is `/`.

@@ -1,6 +1,7 @@
-//! Calling a guest that answers HTTP requests, of WASI 0.2 or 0.3. A guest that traps, hangs or answers nothing fails its
-//! own request, never another one; its time is limited until the last byte of its answer.
+//! Calling a guest that answers HTTP requests, of WASI 0.2 or 0.3. An instance that traps, hangs or answers nothing must fail
+//! no request but its own: that is one of WASI 0.2, and of WASI 0.3 those that the instance had taken on.
 
+use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use tokio::sync::oneshot;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    ExpirationError, HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
-    WorkerStatus,
+    ExpirationError, HandlerState, Instance, InstantiationError, ProxyHandler, ProxyPre, ShouldAccept,
+    TrapOrPanicError, WorkerExpiration, WorkerState, WorkerStatus,
 };
 use wasmtime_wasi_http::p2::bindings::ProxyPre as Proxy2Pre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
+use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
 use super::run::{not_started, trap};
@@ -31,7 +33,7 @@ pub struct HttpLimits {
     pub timeout: Option<Duration>,
     /// Requests that one instance of a WASI 0.3 component answers before it is dropped. Those of WASI 0.2 answer one.
     pub reuse: usize,
-    /// Requests that one instance of a WASI 0.3 component answers at once.
+    /// Requests that one instance of a WASI 0.3 component answers at once. If it traps, all of them fail.
     pub concurrent: usize,
     /// How long an instance of a WASI 0.3 component that has nothing to do waits for its next request.
     pub idle: Duration,
@@ -81,7 +83,15 @@ pub enum HttpFailure {
         /// The limit.
         seconds: f64,
     },
-    /// It ended without an answer, or with an error in its place.
+    /// It answered with an error in place of a response.
+    #[error("{guest} answered with an error: {reason}")]
+    Refused {
+        /// The guest's file.
+        guest: String,
+        /// The error.
+        reason: String,
+    },
+    /// It ended without an answer.
     #[error("{guest} gave no answer: {reason}")]
     NoAnswer {
         /// The guest's file.
@@ -151,21 +161,29 @@ fn no_http(program: &Program) -> RuntimeError {
 }
 
 impl HttpGuest {
+    /// From a request to the last byte of its answer; `None` for as long as the guest likes.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.inner.limits.timeout
+    }
+
     /// Hands a request to the guest. `kept` is dropped when the guest is done with it, which may be after its answer.
     ///
-    /// Dropping the future stops a guest of WASI 0.2; what it had stored stays stored.
+    /// Dropping the future stops a guest of WASI 0.2; what it had stored stays stored. One of WASI 0.3 goes on.
     ///
     /// # Errors
     /// [`HttpFailure`].
     pub async fn handle(
         &self,
         request: Request<WasiBody>,
-        kept: impl Send + 'static,
+        kept: impl Send + Sync + 'static,
     ) -> Result<Response<WasiBody>, HttpFailure> {
         match &self.inner.handler {
             Handler::Wasi2(pre) => self.inner.handle_wasi_2(pre.clone(), request, kept).await,
             Handler::Wasi3(handler) => {
-                let answer = handler.handle((), request).await.map_err(|error| self.inner.failure(&error))?;
+                // The guest goes on also where nobody waits for its answer any more.
+                let (kept, begin): (Kept, _) = (Arc::new(kept), Instant::now());
+                let answer = handler.handle(Arc::clone(&kept), request).await;
+                let answer = answer.map_err(|error| self.inner.failure(&error, begin.elapsed()))?;
                 // Guests write what they answer after they have returned it: a small body then goes out with its head.
                 tokio::task::yield_now().await;
                 Ok(answer.map(|body| Keeping { body, _kept: kept }.boxed_unsync()))
@@ -231,18 +249,32 @@ impl Inner {
         };
         match answer {
             Ok(answer) => Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync())),
-            Err(code) => Err(HttpFailure::NoAnswer { guest: guest.clone(), reason: format!("it answered {code:?}") }),
+            Err(code) => Err(HttpFailure::Refused { guest: guest.clone(), reason: format!("{code:?}") }),
         }
     }
 
-    fn failure(&self, error: &wasmtime::Error) -> HttpFailure {
+    fn failure(&self, error: &wasmtime::Error, took: Duration) -> HttpFailure {
         let guest = &self.program.name;
-        if error.is::<ExpirationError>() {
+        let start = error.downcast_ref::<InstantiationError<Kept>>().map(|start| &*start.error);
+        let error = start.unwrap_or(error);
+        // A guest that does not let go is ended with its instance.
+        let ended_late = error.is::<TrapOrPanicError>() && self.limits.timeout.is_some_and(|limit| took >= limit);
+        if ended_late || error.is::<ExpirationError>() {
             let seconds = self.limits.timeout.unwrap_or_default().as_secs_f64();
             return HttpFailure::Timeout { guest: guest.clone(), seconds };
         }
+        if start.is_some() {
+            return not_started(guest, error).into();
+        }
         if error.is::<wasmtime::Trap>() {
             return trap(guest, error).into();
+        }
+        if let Some(code) = error.downcast_ref::<ErrorCode>() {
+            return HttpFailure::Refused { guest: guest.clone(), reason: format!("{code:?}") };
+        }
+        if error.is::<TrapOrPanicError>() {
+            let reason = "its instance ended, by this request or another".to_owned();
+            return RuntimeError::Trap { guest: guest.clone(), reason, code: None }.into();
         }
         HttpFailure::NoAnswer { guest: guest.clone(), reason: format!("{error:#}") }
     }
@@ -254,15 +286,16 @@ impl fmt::Debug for HttpGuest {
     }
 }
 
+/// What is dropped when a guest of WASI 0.3 is done with a request and its answer is over.
+type Kept = Arc<dyn Any + Send + Sync>;
+
 /// An answer that keeps something until it is over.
-struct Keeping<K> {
+struct Keeping {
     body: WasiBody,
-    _kept: K,
+    _kept: Kept,
 }
 
-impl<K> Unpin for Keeping<K> {}
-
-impl<K> http_body::Body for Keeping<K> {
+impl http_body::Body for Keeping {
     type Data = bytes::Bytes;
     type Error = wasmtime_wasi_http::Error;
 
@@ -346,7 +379,7 @@ struct Worker {
 
 impl WorkerState for Worker {
     type StoreData = GuestState;
-    type RequestData = ();
+    type RequestData = Kept;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= self.limits.reuse {
@@ -361,18 +394,22 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _: StoreContextMut<'_, GuestState>,
-        (): (),
+        kept: Kept,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
-        match self.limits.timeout {
-            Some(limit) => Box::pin(tokio::time::sleep(limit)),
-            None => Box::pin(std::future::pending()),
-        }
+        let limit = self.limits.timeout;
+        Box::pin(async move {
+            let _kept = kept;
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        })
     }
 
     fn drop(&self, store: Store<GuestState>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result {
-            tracing::warn!("an instance of {} ended: {error:#}", self.guest);
+            tracing::warn!("an instance ended with all its requests: {}", trap(&self.guest, &error));
         }
         drop(store);
     }

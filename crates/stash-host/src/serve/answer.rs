@@ -30,6 +30,9 @@ pub(super) fn failed(failure: &HttpFailure) -> Response<WasiBody> {
             text(StatusCode::SERVICE_UNAVAILABLE, "the component could not be started\n")
         }
         HttpFailure::Guest(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the component failed\n"),
+        HttpFailure::Refused { .. } => {
+            text(StatusCode::INTERNAL_SERVER_ERROR, "the component answered with an error\n")
+        }
         HttpFailure::NoAnswer { .. } => text(StatusCode::BAD_GATEWAY, "the component gave no answer\n"),
     }
 }

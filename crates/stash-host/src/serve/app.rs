@@ -1,10 +1,11 @@
 //! One component that is served: what is loaded of it now, and under what name it is counted. Replacing it must never
 //! touch a request that is under way.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::RwLock;
 use stash_core::ComponentId;
+use tokio::sync::Semaphore;
 
 use crate::runtime::HttpGuest;
 
@@ -19,13 +20,15 @@ struct Inner {
     id: ComponentId,
     name: String,
     guest: RwLock<HttpGuest>,
+    /// Made by the server, which knows how many there are.
+    turns: OnceLock<Arc<Semaphore>>,
 }
 
 impl App {
     /// The component `id`, which `guest` is loaded from.
     pub fn new(id: ComponentId, guest: HttpGuest) -> Self {
         let name = id.to_string();
-        Self { inner: Arc::new(Inner { id, name, guest: RwLock::new(guest) }) }
+        Self { inner: Arc::new(Inner { id, name, guest: RwLock::new(guest), turns: OnceLock::new() }) }
     }
 
     /// Whose storage it has.
@@ -41,6 +44,11 @@ impl App {
     /// What answers requests from now on. Those under way end with what they began with.
     pub fn replace(&self, guest: HttpGuest) {
         *self.inner.guest.write() = guest;
+    }
+
+    /// The turns of its requests, of which there are `most`.
+    pub(super) fn turns(&self, most: usize) -> &Arc<Semaphore> {
+        self.inner.turns.get_or_init(|| Arc::new(Semaphore::new(most)))
     }
 
     /// What answers a request that begins now.

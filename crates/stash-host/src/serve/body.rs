@@ -12,12 +12,13 @@ use wasmtime_wasi_http::{Error, WasiBody};
 pub(super) struct Bounded {
     body: Incoming,
     limit: u64,
-    left: u64,
+    /// None once it was too long: then it stays an error.
+    left: Option<u64>,
 }
 
 impl Bounded {
     pub(super) fn new(body: Incoming, limit: u64) -> Self {
-        Self { body, limit, left: limit }
+        Self { body, limit, left: Some(limit) }
     }
 }
 
@@ -29,11 +30,9 @@ impl Body for Bounded {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         let Some(Ok(frame)) = frame else { return Poll::Ready(frame.map(|frame| frame.map_err(Error::from))) };
         let bytes = frame.data_ref().map_or(0, |data| u64::try_from(data.len()).unwrap_or(u64::MAX));
-        Poll::Ready(Some(match self.left.checked_sub(bytes) {
-            Some(left) => {
-                self.left = left;
-                Ok(frame)
-            }
+        self.left = self.left.and_then(|left| left.checked_sub(bytes));
+        Poll::Ready(Some(match self.left {
+            Some(_) => Ok(frame),
             None => Err(Error::HttpRequestBodySize(Some(self.limit))),
         }))
     }

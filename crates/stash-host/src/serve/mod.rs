@@ -5,6 +5,7 @@ mod admin;
 mod answer;
 mod app;
 mod body;
+mod connection;
 mod metrics;
 mod reload;
 mod routes;

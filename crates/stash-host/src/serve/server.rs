@@ -9,17 +9,15 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{debug, warn};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::warn;
 use wasmtime_wasi_http::WasiBody;
 
 use super::body::{Bounded, Counted};
+use super::connection::{self, Activity, Phase, UnderWay};
 use super::metrics::Metrics;
-use super::{Routes, admin, answer};
+use super::{App, Routes, admin, answer};
 use crate::stash::Stash;
 
 /// How a server behaves.
@@ -27,12 +25,16 @@ use crate::stash::Stash;
 pub struct ServeConfig {
     /// Connections open at once; further ones wait to be accepted.
     pub max_connections: usize,
-    /// Requests answered at once; further ones wait.
+    /// Requests answered at once; further ones wait. Where there are several components, one has at most three quarters
+    /// of them.
     pub max_requests: usize,
     /// How long a request waits for its turn before it is refused.
     pub queue_timeout: Duration,
-    /// How long the head of a request may take to arrive.
+    /// How long a connection may be without a request: in that time the head of the next one arrives, or it is closed.
     pub head_timeout: Duration,
+    /// How much longer than a component may take for an answer its client may take to read it; then the connection is cut
+    /// off.
+    pub linger: Duration,
     /// Bytes in a request's body.
     pub max_body: u64,
     /// How long requests under way may take when the server is asked to end.
@@ -40,13 +42,14 @@ pub struct ServeConfig {
 }
 
 impl Default for ServeConfig {
-    /// 1,000 connections, 1,000 requests, 10 s to wait, 30 s for a head, bodies of 32 MiB, 30 s to end.
+    /// 1,000 connections, 1,000 requests, 10 s to wait, 30 s for a head, 5 s to read on, bodies of 32 MiB, 30 s to end.
     fn default() -> Self {
         Self {
             max_connections: 1000,
             max_requests: 1000,
             queue_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
+            linger: Duration::from_secs(5),
             max_body: 32 * 1024 * 1024,
             grace: Duration::from_secs(30),
         }
@@ -105,7 +108,14 @@ struct Shared {
     access: Option<AccessLog>,
     metrics: Metrics,
     requests: Arc<Semaphore>,
+    /// Requests of one component at once.
+    requests_each: usize,
 }
+
+/// Connections of operators at once.
+const OPERATORS: usize = 64;
+/// What a request is counted as whose client did not wait for the answer.
+const CLIENT_GONE: u16 = 499;
 
 impl Server {
     /// Listens on `addr`, and for operators (`/healthz`, `/metrics`) on `admin`. Port 0 takes a free one.
@@ -126,8 +136,11 @@ impl Server {
             None => None,
         };
         let requests = Arc::new(Semaphore::new(config.max_requests));
+        let several = routes.apps().any(|app| routes.apps().any(|other| app.id() != other.id()));
+        let requests_each = if several { (config.max_requests * 3).div_ceil(4) } else { config.max_requests };
         let metrics = Metrics::new();
-        Ok(Self { listener, admin, shared: Arc::new(Shared { stash, routes, config, access, metrics, requests }) })
+        let shared = Shared { stash, routes, config, access, metrics, requests, requests_each };
+        Ok(Self { listener, admin, shared: Arc::new(shared) })
     }
 
     /// Where it listens.
@@ -148,7 +161,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         let Self { listener, admin, shared } = self;
         let connections = Arc::new(Semaphore::new(shared.config.max_connections));
-        let graceful = GracefulShutdown::new();
+        let (tell, phase) = watch::channel(Phase::Serving);
         let operators = admin.map(|admin| tokio::spawn(serve_operators(admin, Arc::clone(&shared))));
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -170,10 +183,12 @@ impl Server {
                     continue;
                 }
             };
-            serve_connection(stream, client, Arc::clone(&shared), &graceful, permit);
+            tokio::spawn(serve_connection(stream, client, Arc::clone(&shared), phase.clone(), permit));
         }
-        drop(listener);
-        let ended = tokio::time::timeout(shared.config.grace, graceful.shutdown()).await.is_ok();
+        drop((listener, phase));
+        tell.send_replace(Phase::Ending);
+        let ended = tokio::time::timeout(shared.config.grace, tell.closed()).await.is_ok();
+        tell.send_replace(Phase::Over);
         // Health and metrics are there to the end.
         if let Some(operators) = operators {
             operators.abort();
@@ -186,97 +201,118 @@ async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(addr).await.map_err(|reason| ServeError::Listen { addr, reason })
 }
 
-fn builder(config: &ServeConfig) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    // Answers are small: one write of a copy takes less than one of pieces.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.head_timeout).half_close(false).writev(false);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(250);
-    builder
-}
-
-fn serve_connection(
+async fn serve_connection(
     stream: TcpStream,
     client: SocketAddr,
     shared: Arc<Shared>,
-    graceful: &GracefulShutdown,
+    phase: watch::Receiver<Phase>,
     permit: impl Send + 'static,
 ) {
-    // Small pieces of an answer must not wait for each other.
-    let _ = stream.set_nodelay(true);
-    let counting = shared.metrics.connection();
+    let _kept = (permit, shared.metrics.connection());
+    let (activity, idle) = (Activity::new(), shared.config.head_timeout);
     let service = {
-        let shared = Arc::clone(&shared);
+        let activity = Arc::clone(&activity);
         service_fn(move |request| {
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(answer_request(shared, client, request).await) }
+            let answering = Answering::new(Arc::clone(&shared), client, activity.begin(), &request);
+            async move { Ok::<_, Infallible>(answer_request(answering, request).await) }
         })
     };
-    let connection = builder(&shared.config).serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            debug!("a connection from {client} ended: {error}");
-        }
-        drop((permit, counting));
-    });
+    connection::serve(stream, client, service, &activity, idle, phase).await;
 }
 
 async fn serve_operators(listener: TcpListener, shared: Arc<Shared>) {
+    let connections = Arc::new(Semaphore::new(OPERATORS));
+    let (_never_told, phase) = watch::channel(Phase::Serving);
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let permit = Arc::clone(&connections).acquire_owned().await.ok();
+        let Ok((stream, client)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let shared = Arc::clone(&shared);
+        let (shared, phase) = (Arc::clone(&shared), phase.clone());
         tokio::spawn(async move {
-            let config = shared.config.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = admin::answer(request.method(), request.uri().path(), &shared.stash, &shared.metrics);
-                async { Ok::<_, Infallible>(answer) }
-            });
-            let _ = builder(&config).serve_connection(TokioIo::new(stream), service).await;
+            let _kept = permit;
+            let (activity, idle) = (Activity::new(), shared.config.head_timeout);
+            let service = {
+                let activity = Arc::clone(&activity);
+                service_fn(move |request: Request<Incoming>| {
+                    let under_way = activity.begin();
+                    under_way.limit(idle);
+                    let answer = admin::answer(request.method(), request.uri().path(), &shared.stash, &shared.metrics);
+                    let answer = answer.map(|body| Counted::new(body, |_| drop(under_way)).boxed_unsync());
+                    async { Ok::<_, Infallible>(answer) }
+                })
+            };
+            connection::serve(stream, client, service, &activity, idle, phase).await;
         });
     }
 }
 
-async fn answer_request(shared: Arc<Shared>, client: SocketAddr, request: Request<Incoming>) -> Response<WasiBody> {
-    let begin = Instant::now();
-    let access = shared.access.is_some().then(|| Access {
-        client,
-        component: None,
-        method: request.method().clone(),
-        target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
-        version: request.version(),
-        status: StatusCode::OK,
-        bytes: 0,
-        took: Duration::ZERO,
-    });
-    let (component, response) = route(&shared, request).await;
-    let status = response.status();
-    let over = move |bytes: u64| {
-        let took = begin.elapsed();
-        shared.metrics.answered(component.as_deref().unwrap_or_default(), status.as_u16(), took);
-        if let (Some(log), Some(access)) = (&shared.access, access) {
-            log(Access { component, status, bytes, took, ..access });
+/// A request until its answer is over, or its client gone: then it is counted and logged.
+struct Answering {
+    shared: Arc<Shared>,
+    under_way: UnderWay,
+    begin: Instant,
+    app: Option<App>,
+    status: u16,
+    bytes: u64,
+    access: Option<Access>,
+}
+
+impl Answering {
+    fn new(shared: Arc<Shared>, client: SocketAddr, under_way: UnderWay, request: &Request<Incoming>) -> Self {
+        let access = shared.access.is_some().then(|| Access {
+            client,
+            component: None,
+            method: request.method().clone(),
+            target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
+            version: request.version(),
+            status: StatusCode::OK,
+            bytes: 0,
+            took: Duration::ZERO,
+        });
+        Self { shared, under_way, begin: Instant::now(), app: None, status: CLIENT_GONE, bytes: 0, access }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let took = self.begin.elapsed();
+        let component = self.app.as_ref().map(App::name);
+        self.shared.metrics.answered(component.unwrap_or_default(), self.status, took);
+        if let (Some(log), Some(access)) = (&self.shared.access, self.access.take()) {
+            let component = component.map(str::to_owned);
+            let status = StatusCode::from_u16(self.status).unwrap_or_default();
+            log(Access { component, status, bytes: self.bytes, took, ..access });
         }
+    }
+}
+
+async fn answer_request(mut answering: Answering, request: Request<Incoming>) -> Response<WasiBody> {
+    let response = route(&mut answering, request).await;
+    answering.status = response.status().as_u16();
+    let over = move |bytes: u64| {
+        answering.bytes = bytes;
+        drop(answering);
     };
     response.map(|body| Counted::new(body, over).boxed_unsync())
 }
 
-/// The component that a request is for, and its answer.
-async fn route(shared: &Shared, mut request: Request<Incoming>) -> (Option<String>, Response<WasiBody>) {
+/// The answer of the component that a request is for.
+async fn route(answering: &mut Answering, mut request: Request<Incoming>) -> Response<WasiBody> {
+    let shared = Arc::clone(&answering.shared);
     let host = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
         let host = request.headers().get(header::HOST)?.to_str().ok()?;
         Some(host.to_owned())
     });
     let Some((app, path)) = shared.routes.find(host.as_deref(), request.uri().path()) else {
-        return (None, answer::text(StatusCode::NOT_FOUND, "no component is served here\n"));
+        return answer::text(StatusCode::NOT_FOUND, "no component is served here\n");
     };
-    let name = Some(app.name().to_owned());
+    answering.app = Some(app.clone());
     if path.len() != request.uri().path().len() {
         match rewritten(request.uri(), path) {
             Some(uri) => *request.uri_mut() = uri,
-            None => return (name, answer::text(StatusCode::BAD_REQUEST, "the path cannot be read\n")),
+            None => return answer::text(StatusCode::BAD_REQUEST, "the path cannot be read\n"),
         }
     }
     // A guest of WASI 0.2 asks for an authority, which HTTP/1.0 need not have.
@@ -285,31 +321,37 @@ async fn route(shared: &Shared, mut request: Request<Incoming>) -> (Option<Strin
     }
     let announced = http_body::Body::size_hint(request.body()).lower();
     if announced > shared.config.max_body {
-        return (name, answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this server takes\n"));
+        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than this server takes\n");
     }
-    let Some(permit) = turn(shared).await else {
-        return (name, answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n"));
+    let Some(turn) = turn(&shared, app).await else {
+        return answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n");
     };
-    let kept = (permit, shared.metrics.request());
+    let kept = (turn, shared.metrics.request());
     let request = request.map(|body| Bounded::new(body, shared.config.max_body).boxed_unsync());
     let guest = app.guest();
+    if let Some(timeout) = guest.timeout() {
+        answering.under_way.limit(timeout.saturating_add(shared.config.linger));
+    }
     match guest.handle(request, kept).await {
-        Ok(response) => (name, response),
+        Ok(response) => response,
         Err(failure) => {
             warn!(component = app.name(), "{failure}");
-            (name, answer::failed(&failure))
+            answer::failed(&failure)
         }
     }
 }
 
-/// A request's turn; `None` where it does not come in time.
-async fn turn(shared: &Shared) -> Option<OwnedSemaphorePermit> {
+/// A request's turn, of its component's and of all; `None` where it does not come in time.
+async fn turn(shared: &Shared, app: &App) -> Option<[OwnedSemaphorePermit; 2]> {
+    let turns = [app.turns(shared.requests_each), &shared.requests].map(Arc::clone);
     // Mostly nobody waits, and there is no need of a timer.
-    if let Ok(permit) = Arc::clone(&shared.requests).try_acquire_owned() {
-        return Some(permit);
+    if let [Ok(own), Ok(of_all)] = turns.each_ref().map(|turns| Arc::clone(turns).try_acquire_owned()) {
+        return Some([own, of_all]);
     }
-    let turn = Arc::clone(&shared.requests).acquire_owned();
-    tokio::time::timeout(shared.config.queue_timeout, turn).await.ok()?.ok()
+    let [own, of_all] = turns;
+    // Its component's first: who waits for that must not keep others waiting.
+    let turn = async { Some([own.acquire_owned().await.ok()?, of_all.acquire_owned().await.ok()?]) };
+    tokio::time::timeout(shared.config.queue_timeout, turn).await.ok()?
 }
 
 /// The same, with another path; an empty one is `/`.

@@ -1,5 +1,6 @@
 //! Answers HTTP requests of WASI 0.3 as `answers` does those of 0.2: `/` says hello, `/KEY` what `wasi:keyvalue` has under
-//! that key. Benchmarks serve it by other hosts too: it must use nothing that only Stash has.
+//! that key, and what ends in `!` goes wrong. Benchmarks serve it by other hosts too: it must use nothing that only Stash
+//! has.
 
 wit_bindgen::generate!({
     path: "../../../wit/deps/keyvalue-draft.wit",
@@ -11,6 +12,9 @@ use wasi::keyvalue::store;
 use wasip3::http::types::{ErrorCode, Fields, Request, Response};
 use wasip3::{wit_future, wit_stream};
 
+/// Bytes of an answer that no buffer on the way holds.
+const LARGE: usize = 32 * 1024 * 1024;
+
 struct Answers;
 
 impl wasip3::exports::http::handler::Guest for Answers {
@@ -18,6 +22,10 @@ impl wasip3::exports::http::handler::Guest for Answers {
         let path = request.get_path_with_query().unwrap_or_default();
         let (status, text) = match path.strip_prefix('/').unwrap_or(&path) {
             "" => (200, b"Hello, WASI!\n".to_vec()),
+            "trap!" => std::process::abort(),
+            "hang!" => hang(),
+            "error!" => return Err(ErrorCode::InternalError(None)),
+            "large!" => (200, vec![b'x'; LARGE]),
             key => match store::open("").and_then(|bucket| bucket.get(key)) {
                 Ok(Some(value)) => (200, value),
                 Ok(None) => (404, b"no such key\n".to_vec()),
@@ -38,6 +46,15 @@ impl wasip3::exports::http::handler::Guest for Answers {
         });
         Ok(response)
     }
+}
+
+/// Says that it does, and computes for ever.
+fn hang() -> ! {
+    let said = store::open("").and_then(|bucket| bucket.set("hanging", b"yes"));
+    while said.is_ok() {
+        std::hint::spin_loop();
+    }
+    std::process::abort();
 }
 
 wasip3::http::service::export!(Answers);

@@ -1,5 +1,6 @@
 //! Answers HTTP requests of WASI 0.2 with as little as can be done: `/` says hello, `/KEY` what `wasi:keyvalue` has under
-//! that key. Benchmarks serve it by other hosts too: it must use nothing that only Stash has.
+//! that key, and what ends in `!` goes wrong. Benchmarks serve it by other hosts too: it must use nothing that only Stash
+//! has.
 
 #[path = "../../../../guest-examples/rust/http.rs"]
 mod http;
@@ -12,20 +13,39 @@ wit_bindgen::generate!({
 
 use http::{Answer, IncomingRequest, Request, ResponseOutparam};
 use wasi::keyvalue::store;
+use wasip2::http::types::ErrorCode;
+
+/// Bytes of an answer that no buffer on the way holds.
+const LARGE: usize = 32 * 1024 * 1024;
 
 struct Answers;
 
 impl wasip2::exports::http::incoming_handler::Guest for Answers {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        http::serve(request, out, answer);
+        match request.path_with_query().as_deref() {
+            Some("/trap!") => std::process::abort(),
+            Some("/hang!") => hang(),
+            Some("/error!") => ResponseOutparam::set(out, Err(ErrorCode::InternalError(None))),
+            _ => http::serve(request, out, answer),
+        }
     }
 }
 
 wasip2::http::proxy::export!(Answers);
 
+/// Says that it does, and computes for ever.
+fn hang() -> ! {
+    let said = store::open("").and_then(|bucket| bucket.set("hanging", b"yes"));
+    while said.is_ok() {
+        std::hint::spin_loop();
+    }
+    std::process::abort();
+}
+
 fn answer(request: &Request) -> Answer {
     match request.name() {
         "" => Answer::text(200, "Hello, WASI!\n"),
+        "large!" => Answer::text(200, "x".repeat(LARGE)),
         key => match store::open("").and_then(|bucket| bucket.get(key)) {
             Ok(Some(value)) => Answer::text(200, String::from_utf8_lossy(&value)),
             Ok(None) => Answer::text(404, "no such key\n"),

@@ -1,9 +1,10 @@
 //! `stash serve`: components that answer HTTP requests, each with its own data. A request that is under way must be
 //! answered whatever is loaded anew, and when the server is asked to end.
 
+mod access;
 mod config;
+mod guest_output;
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,21 +12,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use stash_host::serve::{Access, AccessLog, App, FileWatch, Route, ServeConfig, Server};
+use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
     start_watching,
 };
 use tracing::info;
 
-use crate::args::{AccessLogFormat, GuestOptions, ServeArguments, StoreArguments};
+use crate::args::{GuestOptions, ServeArguments, StoreArguments};
 use crate::guest::Guest;
+use crate::lines::Lines;
 use crate::signals::interrupted;
-use crate::{output, store};
+use crate::{output, stderr, store};
 use config::Config;
+use guest_output::GuestOutput;
 
 /// How often a component's file is looked at.
 const RELOAD: Duration = Duration::from_millis(500);
+
+/// How long whoever reads the access log may take for the last of it.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> Result<ExitCode> {
     let options = &arguments.options;
@@ -50,10 +56,17 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         loaded.push((guest, route, program, watch));
     }
     let stash = store::open_at(&url, options.store_config()).await?;
+    let printed = stderr::start_thread()?;
     let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
     for (guest, Reached { host, path, keep_path }, program, watch) in loaded {
-        let served =
-            Served { guest, runtime: runtime.clone(), limits: limits.clone(), stash: stash.clone(), url: url.clone() };
+        let served = Served {
+            guest,
+            runtime: runtime.clone(),
+            limits: limits.clone(),
+            stash: stash.clone(),
+            url: url.clone(),
+            printed: printed.clone(),
+        };
         let make_context = served.make_context().await?;
         let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
         if watcher.is_some() {
@@ -75,18 +88,12 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         reloads.push((served, app, watch));
     }
 
-    let defaults = ServeConfig::default();
-    let serve_config = ServeConfig {
-        max_connections: usize::try_from(arguments.max_connections.or(config.max_connections).unwrap_or(1000))?,
-        max_requests: usize::try_from(max_requests)?,
-        max_body: arguments.max_body.or(config.max_body).map_or(defaults.max_body, |size| size.0),
-        grace: arguments.grace.or(config.grace).unwrap_or(defaults.grace),
-        ..defaults
-    };
+    let serve_config = serve_config(&arguments, &config, max_requests)?;
     let grace = serve_config.grace;
     let addr = arguments.addr.or(config.addr).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
     let admin = arguments.admin.or(config.admin);
-    let access = access_log(arguments.access_log.or(config.access_log).unwrap_or_default());
+    let (access, access_lines) =
+        access::access_log(arguments.access_log.or(config.access_log).unwrap_or_default())?.unzip();
     let served: Vec<_> = routes.iter().map(shown).collect();
     let server = Server::bind(addr, admin, stash, routes.into_iter().collect(), serve_config, access).await?;
     let listening = server.local_addr()?;
@@ -112,6 +119,9 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     for watcher in watching {
         watcher.abort();
     }
+    if access_lines.is_some_and(|lines| !lines.flush(LAST_LINES)) {
+        tracing::warn!("the last lines of the access log were lost: nobody has read them in time");
+    }
     if ended {
         return Ok(ExitCode::SUCCESS);
     }
@@ -124,6 +134,18 @@ struct Reached {
     host: Option<String>,
     path: String,
     keep_path: bool,
+}
+
+/// How the server behaves: as the command line says, or else the configuration.
+fn serve_config(arguments: &ServeArguments, config: &Config, max_requests: u32) -> Result<ServeConfig> {
+    let defaults = ServeConfig::default();
+    Ok(ServeConfig {
+        max_connections: usize::try_from(arguments.max_connections.or(config.max_connections).unwrap_or(1000))?,
+        max_requests: usize::try_from(max_requests)?,
+        max_body: arguments.max_body.or(config.max_body).map_or(defaults.max_body, |size| size.0),
+        grace: arguments.grace.or(config.grace).unwrap_or(defaults.grace),
+        ..defaults
+    })
 }
 
 fn shown(route: &Route) -> (String, Option<String>, String) {
@@ -192,6 +214,7 @@ struct Served {
     limits: HttpLimits,
     stash: Stash,
     url: StoreUrl,
+    printed: Lines,
 }
 
 impl Served {
@@ -204,13 +227,13 @@ impl Served {
         let storage = self.guest.storage(&self.stash).await?;
         // What cannot be given is said now, not with the first request.
         self.guest.wasi(&self.url)?;
-        let (guest, url) = (self.guest.clone(), self.url.clone());
+        let (guest, url, printed) = (self.guest.clone(), self.url.clone(), self.printed.clone());
         Ok(Arc::new(move || {
             let mut wasi = guest.wasi(&url).unwrap_or_else(|error| {
                 tracing::warn!("an instance goes without its folders: {error:#}");
                 wasmtime_wasi::WasiCtxBuilder::new()
             });
-            wasi.inherit_stdout().inherit_stderr();
+            wasi.stdout(GuestOutput::new(&printed, &guest.id)).stderr(GuestOutput::new(&printed, &guest.id));
             guest.context(storage.clone(), wasi.build())
         }))
     }
@@ -238,46 +261,4 @@ async fn reload(served: Served, app: App, mut watch: FileWatch) {
             )),
         }
     }
-}
-
-fn access_log(format: AccessLogFormat) -> Option<AccessLog> {
-    let line: fn(&Access) -> String = match format {
-        AccessLogFormat::Off => return None,
-        AccessLogFormat::Text => text_line,
-        AccessLogFormat::Json => json_line,
-    };
-    Some(Arc::new(move |access| {
-        // A reader that is gone is no reason to serve nobody.
-        let _ = writeln!(std::io::stdout().lock(), "{}", line(&access));
-    }))
-}
-
-fn text_line(access: &Access) -> String {
-    format!(
-        "{} {} {} \"{} {} {:?}\" {} {}B {:.3}ms",
-        humantime::format_rfc3339_millis(std::time::SystemTime::now()),
-        access.client.ip(),
-        access.component.as_deref().unwrap_or("-"),
-        access.method,
-        access.target.escape_debug(),
-        access.version,
-        access.status.as_u16(),
-        access.bytes,
-        access.took.as_secs_f64() * 1000.0,
-    )
-}
-
-fn json_line(access: &Access) -> String {
-    serde_json::json!({
-        "time": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
-        "client": access.client.to_string(),
-        "component": access.component,
-        "method": access.method.as_str(),
-        "target": access.target,
-        "version": format!("{:?}", access.version),
-        "status": access.status.as_u16(),
-        "bytes": access.bytes,
-        "milliseconds": access.took.as_secs_f64() * 1000.0,
-    })
-    .to_string()
 }

@@ -135,3 +135,21 @@ fn what_a_served_guest_prints_is_told_apart_from_what_the_host_says() {
     let (_, output) = served.end();
     assert_eq!(output, "", "the access log is the host's alone");
 }
+
+#[test]
+fn a_watcher_that_is_served_twice_is_told_of_each_change_once() {
+    let place = Place::new();
+    let entry = |path: &str| format!("[[component]]\nfile = {WATCHER:?}\nid = \"app/w/1\"\npath = {path:?}\n");
+    std::fs::write(place.path().join("stash.toml"), entry("/a") + &entry("/b")).unwrap();
+    let serve = || Served::start_with(&place, &["--config-file", "stash.toml"]);
+    serve().end();
+    for key in 0..20 {
+        place.stash(["kv", "set", "--id", "app/w/1", &key.to_string(), "v"]).success();
+    }
+    let mut served = serve();
+    let told: Vec<String> = (0..20).map(|_| served.line()).collect();
+    let expected: Vec<String> = (0..20).map(|key| format!("on-set {key} v")).collect();
+    assert_eq!(told, expected);
+    let (rest, _) = served.end();
+    assert!(!rest.iter().any(|line| line.contains("on-set")), "{rest:?}");
+}

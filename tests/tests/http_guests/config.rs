@@ -4,9 +4,54 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use stash_tests::COUNTER;
 use stash_tests::http::Server;
 use stash_tests::support::Place;
+use stash_tests::{COUNTER, SHORT_LINKS};
+
+/// A place with a configuration, and copies of components in its folders `a` and `b`.
+fn place_with(config: &str) -> Place {
+    let place = Place::new();
+    for (folder, guest) in [("a", COUNTER), ("b", SHORT_LINKS)] {
+        std::fs::create_dir(place.path().join(folder)).unwrap();
+        std::fs::copy(guest, place.path().join(folder).join("app.wasm")).unwrap();
+    }
+    std::fs::create_dir(place.path().join("data")).unwrap();
+    std::fs::write(place.path().join("stash.toml"), config).unwrap();
+    place
+}
+
+/// The error with which it is not served.
+#[track_caller]
+fn refused(config: &str) -> String {
+    let place = place_with(config);
+    let error = place.stash(["serve", "--addr", "127.0.0.1:0"]).failure(1);
+    assert!(!place.path().join(".stash").exists(), "no store is made: {error}");
+    error
+}
+
+fn component(file: &str, rest: &str) -> String {
+    format!("[[component]]\nfile = \"{file}\"\n{rest}\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn different_components_never_share_data_unnoticed() {
+    let error = refused(&(component("a/app.wasm", "path = \"/a\"") + &component("b/app.wasm", "path = \"/b\"")));
+    let says = ["a/app.wasm", "b/app.wasm", "app/app/001", "an 'id' of its own"];
+    assert!(says.iter().all(|word| error.contains(word)), "{error}");
+
+    // The same component at two places is the same component.
+    let twice = component("a/app.wasm", "path = \"/a\"") + &component("b/../a/app.wasm", "path = \"/b\"");
+    let place = place_with(&twice);
+    let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
+    assert_eq!(server.ask("POST", "/a/n", "").await.text, "1\n");
+    assert_eq!(server.ask("POST", "/b/n", "").await.text, "2\n");
+
+    let own = component("a/app.wasm", "path = \"/a\"") + &component("b/app.wasm", "path = \"/b\"\nid = \"app/b/1\"");
+    let place = place_with(&own);
+    let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
+    assert_eq!(server.ask("PUT", "/b/n", "https://a").await.status, 201);
+    assert_eq!(server.ask("GET", "/a/n", "").await.text, "0\n");
+}
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]

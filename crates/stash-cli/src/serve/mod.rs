@@ -2,16 +2,17 @@
 //! answered whatever is loaded anew, and when the server is asked to end.
 
 mod access;
+mod components;
 mod config;
 mod guest_output;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
@@ -24,6 +25,7 @@ use crate::guest::Guest;
 use crate::lines::Lines;
 use crate::signals::interrupted;
 use crate::{output, stderr, store};
+use components::Reached;
 use config::Config;
 use guest_output::GuestOutput;
 
@@ -35,7 +37,7 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 
 pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> Result<ExitCode> {
     let options = &arguments.options;
-    let (config, folder) = configuration(&arguments)?;
+    let (config, config_file) = components::configuration(&arguments)?;
     let url = match (store.is_named(), &config.store) {
         (false, Some(url)) => url.clone(),
         _ => store.url()?,
@@ -46,7 +48,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let runtime = runtime(options, max_requests)?;
     let mut loaded = Vec::new();
     // Before the store: guests that cannot run make none.
-    for (guest, route) in guests(&arguments, &config, &folder)? {
+    for (guest, route) in components::guests(&arguments, &config, config_file.as_deref())? {
         // Before it is loaded: a change from now on is another component.
         let watch = FileWatch::new(&guest.file, RELOAD);
         let program = guest.load(&runtime).await?;
@@ -58,6 +60,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let stash = store::open_at(&url, options.store_config()).await?;
     let printed = stderr::start_thread()?;
     let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut watched = HashSet::new();
     for (guest, Reached { host, path, keep_path }, program, watch) in loaded {
         let served = Served {
             guest,
@@ -69,21 +72,22 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         };
         let make_context = served.make_context().await?;
         let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
-        if watcher.is_some() {
+        let is_watcher = watcher.is_some();
+        // One that is reached in two ways is told of each change once.
+        if let Some(watcher) = watcher.filter(|_| watched.insert(served.guest.id.clone())) {
             // Before anybody is told that it is served: what changes from then on is the watcher's.
             start_watching(&served.storage()).await?;
+            watchers.push((watcher, served.storage()));
         }
         let app = match served.runtime.http(&program, served.limits.clone(), make_context) {
             Ok(http) => App::new(served.guest.id.clone(), http),
             // It is not called, and told of changes all the same.
-            Err(_) if watcher.is_some() => {
+            Err(_) if is_watcher => {
                 output::say(&format!("watching for {}, which answers no requests", served.guest.id));
-                watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
         routes.push(Route { host, path, keep_path, app: app.clone() });
         reloads.push((served, app, watch));
     }
@@ -129,13 +133,6 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     Ok(ExitCode::from(130))
 }
 
-/// Where a component is reached.
-struct Reached {
-    host: Option<String>,
-    path: String,
-    keep_path: bool,
-}
-
 /// How the server behaves: as the command line says, or else the configuration.
 fn serve_config(arguments: &ServeArguments, config: &Config, max_requests: u32) -> Result<ServeConfig> {
     let defaults = ServeConfig::default();
@@ -151,46 +148,6 @@ fn serve_config(arguments: &ServeArguments, config: &Config, max_requests: u32) 
 fn shown(route: &Route) -> (String, Option<String>, String) {
     let path = if route.path.ends_with('/') { route.path.clone() } else { format!("{}/", route.path) };
     (route.app.name().to_owned(), route.host.clone(), path)
-}
-
-/// What the configuration file says, and the folder that it is in; nothing, where a component is named instead.
-fn configuration(arguments: &ServeArguments) -> Result<(Config, PathBuf)> {
-    let file = match (&arguments.config_file, &arguments.guest) {
-        (Some(file), _) => file.clone(),
-        (None, Some(_)) => return Ok((Config::default(), PathBuf::new())),
-        (None, None) => {
-            let file = PathBuf::from("stash.toml");
-            if !file.exists() {
-                bail!(
-                    "serve what? Name a component, or say which with a stash.toml in this folder; 'stash serve --help'"
-                );
-            }
-            file
-        }
-    };
-    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    Ok((Config::read(&file)?, folder))
-}
-
-/// The components, and where each is reached.
-fn guests(arguments: &ServeArguments, config: &Config, folder: &Path) -> Result<Vec<(Guest, Reached)>> {
-    if let Some(file) = &arguments.guest {
-        let guest = Guest::new(file, arguments.options.id.as_ref(), &arguments.options.grants)?;
-        return Ok(vec![(guest, Reached { host: None, path: "/".to_owned(), keep_path: true })]);
-    }
-    let mut guests: Vec<(Guest, Reached)> = Vec::new();
-    for component in &config.component {
-        let path = component.path.clone().unwrap_or_else(|| "/".to_owned());
-        let reached = Reached { host: component.host.clone(), path, keep_path: component.keep_path };
-        let same = |(_, other): &&(Guest, Reached)| {
-            other.host == reached.host && other.path.trim_end_matches('/') == reached.path.trim_end_matches('/')
-        };
-        if let Some((other, _)) = guests.iter().find(same) {
-            bail!("two components are to be reached at '{}', one of them {}", reached.path, other.file.display());
-        }
-        guests.push((component.guest(folder)?, reached));
-    }
-    Ok(guests)
 }
 
 /// An engine whose instances come from a pool, where the machine has the address space for it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stash_tests::http::Server;
 use stash_tests::support::Place;
-use stash_tests::{COUNTER, SHORT_LINKS};
+use stash_tests::{COUNTER, MIRROR, SHORT_LINKS};
 
 /// A place with a configuration, and copies of components in its folders `a` and `b`.
 fn place_with(config: &str) -> Place {
@@ -51,6 +51,47 @@ async fn different_components_never_share_data_unnoticed() {
     let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
     assert_eq!(server.ask("PUT", "/b/n", "https://a").await.status, 201);
     assert_eq!(server.ask("GET", "/a/n", "").await.text, "0\n");
+}
+
+#[test]
+fn folders_with_what_others_are_made_of_are_not_given() {
+    for (folder, what) in [("b", "the component b/app.wasm"), ("b/../a", "the component a/app.wasm")] {
+        let given = component("a/app.wasm", &format!("dirs = [\"{folder}::/mnt\"]\npath = \"/a\""));
+        let error = refused(&(given + &component("b/app.wasm", "id = \"app/b/1\"")));
+        assert!(error.contains(what) && error.contains("keep that outside"), "{folder}: {error}");
+    }
+    // Where no component is.
+    let elsewhere = component(COUNTER, "dirs = [\".\"]").replace("[[component]]", "store = \"memory:\"\n[[component]]");
+    let error = refused(&elsewhere);
+    assert!(error.contains("the configuration stash.toml"), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nor_is_the_cache_of_compiled_code() {
+    let place = place_with(&component("a/app.wasm", "dirs = [\"data\"]"));
+    let stash = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        let ran = command.env("XDG_CACHE_HOME", place.path().join("data")).output().unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+        String::from_utf8(ran.stderr).unwrap()
+    };
+    for arguments in [&["serve", "--addr", "127.0.0.1:0"][..], &["run", "--dir", "data", MIRROR]] {
+        let error = stash(arguments);
+        assert!(error.contains("the cache of compiled code"), "{error}");
+    }
+}
+
+#[test]
+fn a_guest_that_is_run_cannot_replace_itself() {
+    let place = place_with("");
+    std::fs::copy(MIRROR, place.path().join("a/mirror.wasm")).unwrap();
+    let run = |folder: &str| place.stash(["run", "--store", "memory:", "--dir", folder, "a/mirror.wasm"]);
+    for folder in [".", "a"] {
+        let error = run(folder).failure(1);
+        assert!(error.contains("its own file a/mirror.wasm"), "{error}");
+    }
+    run("data").success();
 }
 
 #[cfg(unix)]

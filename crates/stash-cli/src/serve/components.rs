@@ -1,12 +1,13 @@
-//! The components that are to be served. Two that somebody took for different ones must not share their data.
+//! The components that are to be served. Two that somebody took for different ones must not share their data, and none may
+//! be given what others are made of.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use super::config::Config;
-use crate::args::ServeArguments;
-use crate::guest::Guest;
+use crate::args::{GuestOptions, ServeArguments};
+use crate::guest::{Guest, Protected};
 
 /// Where a component is reached.
 pub(super) struct Reached {
@@ -76,4 +77,20 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
         // What cannot be found is an error of its own later.
         _ => one == other,
     }
+}
+
+/// What decides what each component is, and so must be in no folder that one of them is given.
+pub(super) fn protected(
+    guests: &[(Guest, Reached)],
+    config_file: Option<&Path>,
+    options: &GuestOptions,
+) -> Vec<Protected> {
+    if !guests.iter().any(|(guest, _)| guest.has_folders()) {
+        return Vec::new();
+    }
+    let code = options.code_cache().folder();
+    let code = code.map(|place| Protected { what: "what is in the cache of compiled code", place });
+    let file = config_file.map(|file| Protected { what: "the configuration", place: file.to_owned() });
+    let components = guests.iter().map(|(guest, _)| Protected { what: "the component", place: guest.file.clone() });
+    components.chain(file).chain(code).collect()
 }

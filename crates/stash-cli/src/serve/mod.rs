@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
@@ -21,7 +21,7 @@ use stash_host::{
 use tracing::info;
 
 use crate::args::{GuestOptions, ServeArguments, StoreArguments};
-use crate::guest::Guest;
+use crate::guest::{Guest, Protected};
 use crate::lines::Lines;
 use crate::signals::interrupted;
 use crate::{output, stderr, store};
@@ -46,9 +46,12 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let timeout = arguments.timeout.or(config.timeout).unwrap_or(Duration::from_mins(1));
     let limits = HttpLimits { timeout: Some(timeout), ..HttpLimits::default() };
     let runtime = runtime(options, max_requests)?;
+    let guests = components::guests(&arguments, &config, config_file.as_deref())?;
+    let protected: Arc<[Protected]> = components::protected(&guests, config_file.as_deref(), options).into();
     let mut loaded = Vec::new();
     // Before the store: guests that cannot run make none.
-    for (guest, route) in components::guests(&arguments, &config, config_file.as_deref())? {
+    for (guest, route) in guests {
+        guest.check_folders(&protected).with_context(|| format!("the component {}", guest.file.display()))?;
         // Before it is loaded: a change from now on is another component.
         let watch = FileWatch::new(&guest.file, RELOAD);
         let program = guest.load(&runtime).await?;
@@ -68,6 +71,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
             limits: limits.clone(),
             stash: stash.clone(),
             url: url.clone(),
+            protected: Arc::clone(&protected),
             printed: printed.clone(),
         };
         let make_context = served.make_context().await?;
@@ -171,6 +175,7 @@ struct Served {
     limits: HttpLimits,
     stash: Stash,
     url: StoreUrl,
+    protected: Arc<[Protected]>,
     printed: Lines,
 }
 
@@ -196,6 +201,7 @@ impl Served {
     }
 
     async fn load(&self) -> Result<HttpGuest> {
+        self.guest.check_folders(&self.protected)?;
         let program = self.guest.load(&self.runtime).await?;
         Ok(self.runtime.http(&program, self.limits.clone(), self.make_context().await?)?)
     }

@@ -1,14 +1,16 @@
 //! A guest as the command line or a configuration names it, and what it is given. It must never be given more than that,
 //! and least of all the store itself.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use stash_core::{CollectionSettings, ComponentId, Condition, SetOptions, StorageError, StorageExt};
 use stash_host::keyvalue::collection_of;
+use stash_host::serve::read_component;
 use stash_host::{
-    ComponentStore, GuestContext, KeyValueConfig, LoadOptions, Outbound, Program, Runtime, Settings,
+    ComponentStore, GuestContext, KeyValueConfig, LoadOptions, Outbound, Program, Runtime, RuntimeError, Settings,
     Stash, StorageCtx, StoreUrl,
 };
 use wasmtime_wasi::filesystem::FsPerms;
@@ -81,6 +83,23 @@ impl Guest {
     pub(crate) async fn load(&self, runtime: &Runtime) -> Result<Program> {
         let (runtime, file, options) = (runtime.clone(), self.file.clone(), self.load);
         Ok(tokio::task::spawn_blocking(move || runtime.load_with(&file, options)).await??)
+    }
+
+    /// As [`load`](Self::load), where nobody waits at a terminal: from nothing that has no end, such as a pipe.
+    pub(crate) async fn load_file(&self, runtime: &Runtime) -> Result<Program> {
+        let (runtime, file, options) = (runtime.clone(), self.file.clone(), self.load);
+        let load = move || {
+            let guest = file.display().to_string();
+            match read_component(&file) {
+                Ok(bytes) => runtime.load_bytes_with(&guest, &bytes, options),
+                // In the words of the runtime, which has some for these.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+                    runtime.load_with(&file, options)
+                }
+                Err(error) => Err(RuntimeError::Read { guest, reason: error.to_string() }),
+            }
+        };
+        Ok(tokio::task::spawn_blocking(load).await??)
     }
 
     /// Whether it is given folders.

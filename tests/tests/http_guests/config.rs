@@ -95,6 +95,15 @@ fn a_guest_that_is_run_cannot_replace_itself() {
 }
 
 #[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_served() {
+    let error = Place::new().stash(["serve", "/dev/zero"]).failure(1);
+    assert!(error.contains("it is no regular file"), "{error}");
+    let error = Place::new().stash(["serve", "none.wasm"]).failure(1);
+    assert!(error.contains("there is no such file"), "{error}");
+}
+
+#[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_the_reader_of_the_access_log() {
     let place = Place::new();

@@ -54,7 +54,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         guest.check_folders(&protected).with_context(|| format!("the component {}", guest.file.display()))?;
         // Before it is loaded: a change from now on is another component.
         let watch = FileWatch::new(&guest.file, RELOAD);
-        let program = guest.load(&runtime).await?;
+        let program = guest.load_file(&runtime).await?;
         if !program.is_watcher() {
             program.check_http()?;
         }
@@ -202,7 +202,7 @@ impl Served {
 
     async fn load(&self) -> Result<HttpGuest> {
         self.guest.check_folders(&self.protected)?;
-        let program = self.guest.load(&self.runtime).await?;
+        let program = self.guest.load_file(&self.runtime).await?;
         Ok(self.runtime.http(&program, self.limits.clone(), self.make_context().await?)?)
     }
 }

@@ -103,6 +103,24 @@ fn what_is_no_file_is_not_served() {
     assert!(error.contains("there is no such file"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_can_have_a_quota_of_its_own() {
+    let small = component("b/app.wasm", "path = \"/small\"\nid = \"app/small/1\"\nquota = \"1KiB\"");
+    let large = component("a/app.wasm", "path = \"/large\"\nid = \"app/large/1\"\nquota = \"1MiB\"");
+    let place = place_with(&(small + &large));
+    std::fs::copy(SHORT_LINKS, place.path().join("a/app.wasm")).unwrap();
+    let server = Server::start(&place, "--config-file=stash.toml", ["--quota", "10B", "--no-code-cache"]);
+    let long = format!("https://{}", "x".repeat(1500));
+    assert_eq!(server.ask("PUT", "/small/n", "https://a").await.status, 201);
+    let status = server.ask("PUT", "/small/m", long.clone()).await.status;
+    assert!(status >= 400, "{status}");
+    assert_eq!(server.ask("PUT", "/large/m", long).await.status, 201);
+    drop(server);
+
+    let twice = component("a/app.wasm", "path = \"/a\"\nquota = \"1KiB\"") + &component("a/app.wasm", "path = \"/b\"");
+    assert!(refused(&twice).contains("different quotas"));
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_waits_for_the_reader_of_the_access_log() {

@@ -1,9 +1,11 @@
 //! The components that are to be served. Two that somebody took for different ones must not share their data, and none may
 //! be given what others are made of.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use stash_core::{ComponentId, StoreLimits};
 
 use super::config::Config;
 use crate::args::{GuestOptions, ServeArguments};
@@ -77,6 +79,24 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
         // What cannot be found is an error of its own later.
         _ => one == other,
     }
+}
+
+/// How much each component may store that has a quota of its own; the others have what `default` says.
+pub(super) fn quotas(
+    config: &Config,
+    guests: &[(Guest, Reached)],
+    default: StoreLimits,
+) -> Result<HashMap<ComponentId, StoreLimits>> {
+    let mut limits: HashMap<ComponentId, StoreLimits> = HashMap::new();
+    // One guest for each, in the same order.
+    for (component, (guest, _)) in config.component.iter().zip(guests) {
+        let quota_bytes = component.quota.map(|quota| quota.0).or(default.quota_bytes);
+        let own = StoreLimits { quota_bytes, ..default };
+        if limits.insert(guest.id.clone(), own).is_some_and(|other| other != own) {
+            bail!("{} is served twice with different quotas; give both the same", guest.id);
+        }
+    }
+    Ok(limits)
 }
 
 /// What decides what each component is, and so must be in no folder that one of them is given.

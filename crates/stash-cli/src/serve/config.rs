@@ -47,6 +47,8 @@ pub(super) struct Component {
     id: Option<ComponentId>,
     #[serde(default, deserialize_with = "host")]
     pub(super) host: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) quota: Option<ByteSize>,
     pub(super) path: Option<String>,
     #[serde(default)]
     pub(super) keep_path: bool,
@@ -195,6 +197,7 @@ mod tests {
             ("[[component]]\nfile = \"a.wasm\"\nhost = \"https://a.example\"", "without a port"),
             ("[[component]]\nfile = \"a.wasm\"\nhost = \"\"", "'' is no host"),
             ("[[component]]\nfile = \"a.wasm\"\nhost = \"[a.example]\"", "'[a.example]' is no host"),
+            ("[[component]]\nfile = \"a.wasm\"\nquota = \"much\"", "line 3: 'much'"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(said), "{text}: {error}");

@@ -15,8 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
-    Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
-    start_watching,
+    Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StashConfig,
+    StoreUrl, follow, start_watching,
 };
 use tracing::info;
 
@@ -47,6 +47,8 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let limits = HttpLimits { timeout: Some(timeout), ..HttpLimits::default() };
     let runtime = runtime(options, max_requests)?;
     let guests = components::guests(&arguments, &config, config_file.as_deref())?;
+    let store_config = options.store_config();
+    let limits_of = components::quotas(&config, &guests, store_config.limits)?;
     let protected: Arc<[Protected]> = components::protected(&guests, config_file.as_deref(), options).into();
     let mut loaded = Vec::new();
     // Before the store: guests that cannot run make none.
@@ -60,7 +62,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         }
         loaded.push((guest, route, program, watch));
     }
-    let stash = store::open_at(&url, options.store_config()).await?;
+    let stash = store::open_at(&url, StashConfig { limits_of, ..store_config }).await?;
     let printed = stderr::start_thread()?;
     let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
     let mut watched = HashSet::new();

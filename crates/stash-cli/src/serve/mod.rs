@@ -64,6 +64,8 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     }
     let stash = store::open_at(&url, StashConfig { limits_of, ..store_config }).await?;
     let printed = stderr::start_thread()?;
+    // Before anybody is told that it is served, and so may ask it to end.
+    let interrupted = interrupted();
     let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
     let mut watched = HashSet::new();
     for (guest, Reached { host, path, keep_path }, program, watch) in loaded {
@@ -121,7 +123,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     }
     let watching: Vec<_> = watchers.into_iter().map(|(watcher, store)| tokio::spawn(follow(watcher, store))).collect();
     let ended = server.run(async {
-        interrupted().await;
+        interrupted.await;
         output::say("ending: waiting for the requests under way");
     });
     let ended = ended.await;

@@ -1,10 +1,10 @@
 //! What the server must refuse to be set up with, and what it does with a configuration file.
 
-use std::io::Read;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use stash_tests::http::Server;
+use stash_tests::http::{Connection, Server};
 use stash_tests::support::Place;
 use stash_tests::{COUNTER, MIRROR, SHORT_LINKS};
 
@@ -169,4 +169,32 @@ async fn nor_does_the_servers_end() {
     server.ask_to_end();
     server.wait_for(" WARN stash::serve: the last lines of the access log were lost");
     assert_eq!(server.ended().code(), Some(0));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_the_reader_of_the_log() {
+    let place = Place::new();
+    let mut command = place.command(["serve", COUNTER, "--addr", "127.0.0.1:0"]);
+    // Some KiB for each request.
+    let mut child = command.env("RUST_LOG", "trace").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let serving = lines.find_map(|line| line.strip_prefix("serving app/counter/001 on http://").map(str::to_owned));
+    let addr = serving.unwrap().trim_end_matches('/').parse().unwrap();
+    // Nobody reads on.
+    let asked = async {
+        let mut connection = Connection::http1(addr).await;
+        for n in 1..=100 {
+            assert_eq!(connection.ask("POST", "/n", "").await.text, format!("{n}\n"));
+        }
+    };
+    let answered = tokio::time::timeout(Duration::from_mins(2), asked).await;
+    if answered.is_err() {
+        child.kill().unwrap();
+    }
+    answered.expect("it answers on");
+    // Nor does it wait for one at its end.
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

@@ -177,6 +177,20 @@ mod tests {
     }
 
     #[test]
+    fn streams_of_wasi_0_2_and_of_0_3_are_the_same() {
+        let written = Written::default();
+        let lines = Lines::start("test", written.clone(), |_| {}).unwrap();
+        let output = GuestOutput::new(&lines, &"app/a/001".parse().unwrap());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        output.p2_stream().write(Bytes::from_static(b"one ")).unwrap();
+        let mut stream = Pin::from(output.async_stream());
+        assert!(matches!(stream.as_mut().poll_write(&mut cx, b"line\n"), Poll::Ready(Ok(5))));
+        drop((output, stream));
+        assert!(lines.flush(Duration::from_mins(1)));
+        assert_eq!(*written.0.lock(), b"app/a/001: one line\n");
+    }
+
+    #[test]
     fn a_line_without_end_is_cut_between_characters() {
         let text = format!("x{}\n", "é".repeat(MAX_LINE));
         let lines = written(&[text.as_bytes()]);

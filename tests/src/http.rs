@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -38,11 +38,24 @@ impl Server {
     /// # Panics
     /// Where it does not start.
     pub fn start<I: AsRef<OsStr>>(place: &Place, guest: &str, options: impl IntoIterator<Item = I>) -> Self {
+        Self::start_to(place, guest, options, Stdio::null())
+    }
+
+    /// The same, with its standard output: what it writes there is [`take_stdout`](Self::take_stdout)'s, if it is a pipe.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    pub fn start_to<I: AsRef<OsStr>>(
+        place: &Place,
+        guest: &str,
+        options: impl IntoIterator<Item = I>,
+        stdout: Stdio,
+    ) -> Self {
         let options: Vec<_> = options.into_iter().map(|option| option.as_ref().to_owned()).collect();
         let operators = options.iter().any(|option| option == "--admin");
         let mut command = place.command(["serve", guest, "--addr", "127.0.0.1:0"]);
         let mut child =
-            command.args(options).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+            command.args(options).stdout(stdout).stderr(Stdio::piped()).spawn().expect("the command starts");
         let (sender, lines) = channel();
         let stderr = child.stderr.take().expect("it has a standard error");
         std::thread::spawn(move || {
@@ -73,6 +86,14 @@ impl Server {
                 Err(error) => panic!("the server did not say '{begin}': {error}"),
             }
         }
+    }
+
+    /// Its standard output, to be read.
+    ///
+    /// # Panics
+    /// Where it is no pipe, or was taken before.
+    pub fn take_stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("a pipe")
     }
 
     /// Asks it to end, as an operator's system does.

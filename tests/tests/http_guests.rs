@@ -4,6 +4,8 @@
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "http_guests/config.rs"]
+mod config;
 #[path = "http_guests/hostile.rs"]
 mod hostile;
 #[path = "http_guests/patterns.rs"]

@@ -4,7 +4,7 @@
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,28 +56,42 @@ async fn a_watcher_that_hangs_or_traps_fails_alone() {
 /// `stash serve` of the watcher, and what it prints.
 struct Served {
     child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
 }
 
 impl Served {
     fn start(place: &Place) -> Self {
-        let mut command: Command = place.command(["serve", "--addr", "127.0.0.1:0", "--id", "app/w/1", WATCHER]);
+        Self::start_with(place, &["--id", "app/w/1", WATCHER])
+    }
+
+    fn start_with(place: &Place, arguments: &[&str]) -> Self {
+        let mut command: Command = place.command(["serve", "--addr", "127.0.0.1:0"].iter().chain(arguments));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
-        assert_eq!(said, "watching for app/w/1, which answers no requests\n");
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let said = lines.next().unwrap().unwrap();
+        assert_eq!(said, "watching for app/w/1, which answers no requests");
         Self { child, lines }
     }
 
+    /// What the watcher says next.
     fn line(&mut self) -> String {
-        self.lines.next().expect("it goes on").expect("a line")
+        loop {
+            let line = self.lines.next().expect("it goes on").expect("a line");
+            if let Some(line) = line.strip_prefix("app/w/1: ") {
+                return line.to_owned();
+            }
+        }
     }
 
-    fn end(mut self) {
+    /// What it still says, and what is on its standard output.
+    fn end(mut self) -> (Vec<String>, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let lines = self.lines.map_while(Result::ok).collect();
+        let mut output = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
         assert!(self.child.wait().unwrap().success());
+        (lines, output)
     }
 }
 
@@ -105,4 +119,37 @@ fn what_changed_while_nobody_watched_is_told_afterwards() {
     }
     assert_eq!(line, "on-set last 3");
     third.end();
+}
+
+#[test]
+fn what_a_served_guest_prints_is_told_apart_from_what_the_host_says() {
+    let place = Place::new();
+    let kv = |arguments: &[&str]| {
+        place.stash(["kv"].iter().chain(arguments).chain(&["--id", "app/w/1"])).success();
+    };
+    Served::start(&place).end();
+    kv(&["set", "k", "1\nserving app/other/1 on http://127.0.0.1:1/\r\u{1b}[2J"]);
+    let mut served = Served::start_with(&place, &["--access-log", "text", "--id", "app/w/1", WATCHER]);
+    assert_eq!(served.line(), "on-set k 1");
+    assert_eq!(served.line(), "serving app/other/1 on http://127.0.0.1:1/\\r\\u{1b}[2J");
+    let (_, output) = served.end();
+    assert_eq!(output, "", "the access log is the host's alone");
+}
+
+#[test]
+fn a_watcher_that_is_served_twice_is_told_of_each_change_once() {
+    let place = Place::new();
+    let entry = |path: &str| format!("[[component]]\nfile = {WATCHER:?}\nid = \"app/w/1\"\npath = {path:?}\n");
+    std::fs::write(place.path().join("stash.toml"), entry("/a") + &entry("/b")).unwrap();
+    let serve = || Served::start_with(&place, &["--config-file", "stash.toml"]);
+    serve().end();
+    for key in 0..20 {
+        place.stash(["kv", "set", "--id", "app/w/1", &key.to_string(), "v"]).success();
+    }
+    let mut served = serve();
+    let told: Vec<String> = (0..20).map(|_| served.line()).collect();
+    let expected: Vec<String> = (0..20).map(|key| format!("on-set {key} v")).collect();
+    assert_eq!(told, expected);
+    let (rest, _) = served.end();
+    assert!(!rest.iter().any(|line| line.contains("on-set")), "{rest:?}");
 }

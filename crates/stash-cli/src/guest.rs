@@ -1,21 +1,32 @@
 //! A guest as the command line or a configuration names it, and what it is given. It must never be given more than that,
 //! and least of all the store itself.
 
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use stash_core::{CollectionSettings, ComponentId, Condition, SetOptions, StorageError, StorageExt};
 use stash_host::keyvalue::collection_of;
+use stash_host::serve::read_component;
 use stash_host::{
-    ComponentStore, GuestContext, KeyValueConfig, LoadOptions, Outbound, Program, Runtime, Settings, Stash, StorageCtx,
-    StoreUrl,
+    ComponentStore, GuestContext, KeyValueConfig, LoadOptions, Outbound, Program, Runtime, RuntimeError, Settings,
+    Stash, StorageCtx, StoreUrl,
 };
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::args::{Grants, Preset};
 use crate::store;
+
+/// What no guest may write to: whoever does decides what others do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Protected {
+    /// What it is, for people.
+    pub(crate) what: &'static str,
+    /// Where it is: a file or a folder.
+    pub(crate) place: PathBuf,
+}
 
 /// A guest and what it is given.
 #[derive(Debug, Clone)]
@@ -74,6 +85,44 @@ impl Guest {
         Ok(tokio::task::spawn_blocking(move || runtime.load_with(&file, options)).await??)
     }
 
+    /// As [`load`](Self::load), where nobody waits at a terminal: from nothing that has no end, such as a pipe.
+    pub(crate) async fn load_file(&self, runtime: &Runtime) -> Result<Program> {
+        let (runtime, file, options) = (runtime.clone(), self.file.clone(), self.load);
+        let load = move || {
+            let guest = file.display().to_string();
+            match read_component(&file) {
+                Ok(bytes) => runtime.load_bytes_with(&guest, &bytes, options),
+                // In the words of the runtime, which has some for these.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+                    runtime.load_with(&file, options)
+                }
+                Err(error) => Err(RuntimeError::Read { guest, reason: error.to_string() }),
+            }
+        };
+        Ok(tokio::task::spawn_blocking(load).await??)
+    }
+
+    /// Whether it is given folders.
+    pub(crate) fn has_folders(&self) -> bool {
+        !self.dirs.is_empty()
+    }
+
+    /// Refuses folders in which the guest could put itself in the place of others, or of itself.
+    pub(crate) fn check_folders(&self, protected: &[Protected]) -> Result<()> {
+        for folder in &self.dirs {
+            let (host, _) = named(folder);
+            if let Some(Protected { what, place }) =
+                protected.iter().find(|protected| holds(Path::new(host), &protected.place))
+            {
+                bail!(
+                    "--dir '{folder}' would let the guest replace {what} {}; keep that outside of the folders that guests are given",
+                    place.display()
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Its storage, with what it is to find there.
     pub(crate) async fn storage(&self, stash: &Stash) -> Result<ComponentStore> {
         let store = stash.component(&self.id);
@@ -100,9 +149,9 @@ impl Guest {
             wasi.env(name, value);
         }
         for folder in &self.dirs {
-            let (host, guest) = folder.split_once("::").unwrap_or((folder, folder));
+            let (host, guest) = named(folder);
             if let Some(path) = store::place(url)
-                && holds(Path::new(host), path)
+                && (has_other_names(path) || holds(Path::new(host), path))
             {
                 bail!(
                     "--dir '{folder}' would give the guest the store {} with everybody's data; keep the store elsewhere with --store",
@@ -127,6 +176,11 @@ impl Guest {
     }
 }
 
+/// The folder here, and what the guest calls it.
+fn named(folder: &str) -> (&str, &str) {
+    folder.split_once("::").unwrap_or((folder, folder))
+}
+
 /// `app/FILE/001`, after the file's name without its ending.
 fn derive_id(guest: &Path) -> Result<ComponentId> {
     let stem = guest.file_stem().unwrap_or_default().to_string_lossy();
@@ -134,16 +188,15 @@ fn derive_id(guest: &Path) -> Result<ComponentId> {
         .with_context(|| format!("{} does not make a component id; name one with --id", guest.display()))
 }
 
-/// Whether a guest that has the folder could reach the store, which is a file or a folder: it is, or would be made, in the
-/// guest's, or the other way round; or the way to it, or another name of it, may be.
-fn holds(folder: &Path, store: &Path) -> bool {
+/// Whether a guest that has the folder could reach a place, which is a file or a folder: it is, or would be made, in the
+/// guest's, or the other way round; or the way to it may be.
+fn holds(folder: &Path, place: &Path) -> bool {
     let Ok(folder) = folder.canonicalize() else { return false };
-    let Ok(store) = std::path::absolute(store) else { return true };
-    has_other_names(&store)
-        || way_to(&store, 0).is_none_or(|way| {
-            way.iter().any(|place| *place != folder && place.starts_with(&folder))
-                || way.last().is_some_and(|store| folder.starts_with(store))
-        })
+    let Ok(place) = std::path::absolute(place) else { return true };
+    way_to(&place, 0).is_none_or(|way| {
+        way.iter().any(|place| *place != folder && place.starts_with(&folder))
+            || way.last().is_some_and(|place| folder.starts_with(place))
+    })
 }
 
 /// Every entry of a folder that the system looks up on its way to `path`, links followed, there or not; `None` where the
@@ -177,6 +230,7 @@ fn way_to(path: &Path, links: usize) -> Option<Vec<PathBuf>> {
     Some(way)
 }
 
+/// Whether a file has names that [`holds`] does not see. Only a store must have none: build tools give them to components.
 #[cfg(unix)]
 fn has_other_names(file: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;

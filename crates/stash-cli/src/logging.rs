@@ -29,7 +29,7 @@ pub(crate) fn start(verbose: u8) {
     let colours = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr)
+        .with_writer(crate::stderr::Log)
         .with_ansi(colours)
         .without_time()
         // A log that cannot be written (a full disk) must not stop what it tells about.

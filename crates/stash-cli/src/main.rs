@@ -8,6 +8,7 @@ mod guest;
 mod hints;
 mod ids;
 mod kv;
+mod lines;
 mod logging;
 mod new;
 mod output;
@@ -15,6 +16,7 @@ mod run;
 mod serve;
 mod signals;
 mod status;
+mod stderr;
 mod store;
 mod target;
 mod times;
@@ -35,7 +37,7 @@ fn main() -> ExitCode {
     logging::start(arguments.verbose);
     // As `wasmtime run` and `grep` have it: not run is 1, not looked at is 2.
     let failed = if matches!(arguments.command, Command::Run(_) | Command::Serve(_)) { run::NOT_RUN } else { 2 };
-    match start(arguments) {
+    let code = match start(arguments) {
         Ok(code) => code,
         // Whoever read our output has had enough: not an error, as with every tool in a pipe.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -44,7 +46,9 @@ fn main() -> ExitCode {
             output::say(&format!("error: {text}{}{}", run::advice(&error), hints::advice(&error)));
             ExitCode::from(run::exit_code(&error).unwrap_or(failed))
         }
-    }
+    };
+    stderr::flush();
+    code
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {

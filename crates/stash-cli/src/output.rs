@@ -1,6 +1,6 @@
 //! How keys and values are printed: for people, without letting stored bytes drive their terminal; for scripts, exactly.
 
-use std::io::{self, Write as _};
+use std::io;
 
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
@@ -48,7 +48,7 @@ fn escape(text: &str) -> String {
 
 /// Tells the person something on standard error. That nobody can hear it is no reason to stop.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    crate::stderr::line(text);
 }
 
 /// An error's text without anything that drives the terminal: names in it may be a guest's, or a file's.

@@ -9,8 +9,8 @@ use stash_host::{GuestLimits, Invoked, Runtime, RuntimeConfig, RuntimeError, Sto
 use tracing::info;
 use wasmtime_wasi::WasiCtx;
 
-use crate::args::{RunArguments, StoreArguments};
-use crate::guest::Guest;
+use crate::args::{GuestOptions, RunArguments, StoreArguments};
+use crate::guest::{Guest, Protected};
 use crate::signals::interrupted;
 use crate::{output, store};
 
@@ -61,6 +61,9 @@ async fn run_guest(store: StoreArguments, arguments: RunArguments) -> Result<Exi
     let options = &arguments.options;
     let guest = Guest::new(arguments.guest(), options.id.as_ref(), &options.grants)?;
     info!("running {} as {}", arguments.guest().display(), guest.id);
+    if guest.has_folders() {
+        guest.check_folders(&protected(&guest, options))?;
+    }
     let wasi = wasi(&guest, &arguments, &store.url()?)?;
     let runtime = Runtime::new(RuntimeConfig {
         code_cache: options.code_cache(),
@@ -83,6 +86,14 @@ async fn run_guest(store: StoreArguments, arguments: RunArguments) -> Result<Exi
         }
         None => Ok(process_code(runtime.run_command(&program, context).await?)),
     }
+}
+
+/// Whoever can write to these decides what is run next.
+fn protected(guest: &Guest, options: &GuestOptions) -> Vec<Protected> {
+    let code = options.code_cache().folder();
+    let code = code.map(|place| Protected { what: "what is in the cache of compiled code", place });
+    let file = Protected { what: "its own file", place: guest.file.clone() };
+    std::iter::once(file).chain(code).collect()
 }
 
 /// Our own streams, and the arguments.

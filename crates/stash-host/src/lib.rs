@@ -83,6 +83,7 @@ mod bindings;
 mod cached_reads;
 mod capability_functions;
 mod change_functions;
+mod code_cache;
 mod collection_functions;
 mod component_store;
 mod convert;

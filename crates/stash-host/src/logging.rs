@@ -17,7 +17,7 @@ mod bindings {
 use bindings::wasi::logging::logging;
 
 /// The target of guests' messages: `RUST_LOG=stash::guest=debug` shows them and nothing else.
-const TARGET: &str = "stash::guest";
+pub const TARGET: &str = "stash::guest";
 
 /// Characters of a message that are logged.
 const MAX_MESSAGE_CHARS: usize = 16 * 1024;
@@ -25,7 +25,7 @@ const MAX_MESSAGE_CHARS: usize = 16 * 1024;
 impl logging::Host for StorageCtxView<'_> {
     fn log(&mut self, level: logging::Level, context: String, message: String) {
         let component = self.ctx.store().id();
-        let (context, message) = (shown(&context), shown(&message));
+        let (context, message) = (one_line(&context), one_line(&message));
         match level {
             logging::Level::Trace => trace!(target: TARGET, %component, context, "{message}"),
             logging::Level::Debug => debug!(target: TARGET, %component, context, "{message}"),
@@ -37,8 +37,9 @@ impl logging::Host for StorageCtxView<'_> {
     }
 }
 
-/// A text on one line: a line break or an escape sequence could make one message look like two, or like the host's.
-fn shown(text: &str) -> String {
+/// A guest's text on one line: a line break or an escape sequence could make one message look like two, or like the host's.
+/// What is far too long is cut.
+pub fn one_line(text: &str) -> String {
     let mut shown = String::with_capacity(text.len().min(MAX_MESSAGE_CHARS));
     for character in text.chars().take(MAX_MESSAGE_CHARS) {
         if character.is_control() && character != '\t' {
@@ -63,11 +64,11 @@ pub fn add_to_linker<T: StorageView + 'static>(linker: &mut Linker<T>) -> wasmti
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::one_line;
 
     #[test]
     fn a_message_is_one_line() {
-        assert_eq!(shown("a\tb\nWARN c\u{1b}[2J"), "a\tb\\nWARN c\\u{1b}[2J");
-        assert_eq!(shown(&"x".repeat(20_000)).len(), 16 * 1024);
+        assert_eq!(one_line("a\tb\nWARN c\u{1b}[2J"), "a\tb\\nWARN c\\u{1b}[2J");
+        assert_eq!(one_line(&"x".repeat(20_000)).len(), 16 * 1024);
     }
 }

@@ -29,6 +29,8 @@ pub struct StashConfig {
     pub cache_budget_bytes: usize,
     /// How much each component may store.
     pub limits: StoreLimits,
+    /// How much these components may store instead.
+    pub limits_of: HashMap<ComponentId, StoreLimits>,
     /// How long a guest's transaction may be open.
     pub transaction_age: Duration,
     /// How long the store rests before it looks again for what has expired and can be removed. It is invisible from the
@@ -47,6 +49,7 @@ impl Default for StashConfig {
             cache: CacheConfig::default(),
             cache_budget_bytes: 256 * 1024 * 1024,
             limits: StoreLimits::default(),
+            limits_of: HashMap::new(),
             transaction_age: DEFAULT_TRANSACTION_AGE,
             sweep_interval: Duration::from_secs(1),
             redb: RedbOptions::default(),
@@ -186,7 +189,8 @@ impl<E: Engine> HostBackend for EngineBackend<E> {
             CachedStorage::with(self.clone(), config.cache.clone(), Arc::clone(&clock), Some(Arc::clone(budget)));
         let cache = cached.cache_handle();
         let namespaced: NamespacedStorage<CachedStorage<Self>> = NamespacedStorage::new(id, cached);
-        let chain: Arc<dyn DynStorage> = Arc::new(Guarded::new(namespaced, config.limits));
+        let limits = config.limits_of.get(id).copied().unwrap_or(config.limits);
+        let chain: Arc<dyn DynStorage> = Arc::new(Guarded::new(namespaced, limits));
         let leases = Leases::new(clock, config.transaction_age);
         ComponentStore::new(id.clone(), chain, cache, leases, Arc::clone(background))
     }

@@ -25,8 +25,11 @@ A configuration file has several components, each with its path or host:
   addr = \"127.0.0.1:8080\"
   [[component]]
   file = \"counter.wasm\"          # from the file's own folder
-  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets, preset
+  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets, preset, quota
   path = \"/counter\"              # also: host, keep-path
+
+What components print goes to standard error, each line with the component's id in front.
+A folder that a component is given must not have components, the configuration or the store in it.
 
 It ends at Ctrl-C or SIGTERM, when the requests under way are answered.
 

@@ -68,7 +68,7 @@ pub(super) fn attribute(text: &str) -> Result<(String, String), &'static str> {
 }
 
 /// `BUCKET/KEY=VALUE`. The bucket ends at the first `/`, the key at the first `=` behind that.
-pub(crate) fn preset(text: &str) -> Result<Preset, &'static str> {
+pub(super) fn preset(text: &str) -> Result<Preset, &'static str> {
     const HELP: &str = "write BUCKET/KEY=VALUE, in the default collection default/KEY=VALUE";
     let (bucket, rest) = text.split_once('/').ok_or(HELP)?;
     let (key, value) = rest.split_once('=').ok_or(HELP)?;

@@ -2,7 +2,7 @@
 //! passed over.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use stash_core::ComponentId;
 use stash_host::{AllowedHost, StoreUrl};
 
-use crate::args::{AccessLogFormat, Grants, MAX_RESULT, parse_preset, parse_time};
+use crate::args::{AccessLogFormat, Grants, MAX_RESULT, Preset, parse_time};
 use crate::guest::Guest;
 
 /// A configuration file.
@@ -45,7 +45,10 @@ pub(super) struct Component {
     file: String,
     #[serde(default, deserialize_with = "text")]
     id: Option<ComponentId>,
+    #[serde(default, deserialize_with = "host")]
     pub(super) host: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(super) quota: Option<ByteSize>,
     pub(super) path: Option<String>,
     #[serde(default)]
     pub(super) keep_path: bool,
@@ -71,6 +74,20 @@ pub(super) struct Component {
 fn text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(from: D) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(from)?;
     text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("'{text}': {error}")))
+}
+
+/// A host in lower case, as requests name it but without a port: any other is one that no request names.
+fn host<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(from)?;
+    let host = text.to_ascii_lowercase();
+    let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = inside.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    let is_name = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if is_address || is_name {
+        return Ok(Some(host));
+    }
+    let help = "write for example shop.example, without a port; names beyond ASCII as xn--...";
+    Err(serde::de::Error::custom(format!("'{text}' is no host: {help}")))
 }
 
 /// A time span, as on the command line.
@@ -114,9 +131,9 @@ impl Component {
     pub(super) fn guest(&self, folder: &Path) -> Result<Guest> {
         let about = || format!("the component {}", self.file);
         let hosts = self.allow_http.iter().map(|host| host.parse::<AllowedHost>());
-        let presets = self.preset.iter().map(|(at, value)| {
-            parse_preset(&format!("{at}={value}")).map_err(|help| anyhow::anyhow!("preset '{at}': {help}"))
-        });
+        if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
+            bail!("{}: '{name}' is no name of an environment variable", about());
+        }
         let dirs = self.dirs.iter().map(|dir| {
             let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
             format!("{}::{guest}", folder.join(host).display())
@@ -131,21 +148,35 @@ impl Component {
             dir: dirs.collect(),
             config: self.settings.clone().into_iter().collect(),
             allow_http: hosts.collect::<Result<_, _>>().with_context(about)?,
-            preset: presets.collect::<Result<_>>().with_context(about)?,
+            preset: self.presets().with_context(about)?,
             allow_bucket: self.allow_buckets.clone(),
             max_result: self.max_result.unwrap_or(MAX_RESULT),
             stub_unknown_imports: self.stub_unknown_imports,
         };
         Guest::new(&folder.join(&self.file), self.id.as_ref(), &grants).with_context(about)
     }
+
+    /// What it is to find in its storage. A key may have the '=' at which one on the command line ends.
+    fn presets(&self) -> Result<Vec<Preset>> {
+        let preset = |(at, value): (&String, &String)| match at.split_once('/') {
+            Some((bucket, key)) if !key.is_empty() => {
+                Ok(Preset { bucket: bucket.to_owned(), key: key.to_owned(), value: value.clone() })
+            }
+            _ => bail!("preset '{at}': write BUCKET/KEY, in the default collection default/KEY"),
+        };
+        self.preset.iter().map(preset).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     fn read(text: &str) -> Result<Config> {
-        let file = std::env::temp_dir().join(format!("stash-config-{}-{:x}.toml", std::process::id(), text.len()));
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let file = std::env::temp_dir().join(format!("stash-config-{}-{number}.toml", std::process::id()));
         std::fs::write(&file, text).unwrap();
         let read = Config::read(&file);
         std::fs::remove_file(&file).unwrap();
@@ -162,6 +193,11 @@ mod tests {
             ("timeout = \"0s\"\n[[component]]\nfile = \"a.wasm\"", "no time at all"),
             ("", "names no component"),
             ("max-requests = 0\n[[component]]\nfile = \"a.wasm\"", "max-requests is at least 1"),
+            ("[[component]]\nfile = \"a.wasm\"\nhost = \"a.example:8080\"", "line 3: 'a.example:8080' is no host"),
+            ("[[component]]\nfile = \"a.wasm\"\nhost = \"https://a.example\"", "without a port"),
+            ("[[component]]\nfile = \"a.wasm\"\nhost = \"\"", "'' is no host"),
+            ("[[component]]\nfile = \"a.wasm\"\nhost = \"[a.example]\"", "'[a.example]' is no host"),
+            ("[[component]]\nfile = \"a.wasm\"\nquota = \"much\"", "line 3: 'much'"),
         ] {
             let error = format!("{:#}", read(text).unwrap_err());
             assert!(error.contains(said), "{text}: {error}");
@@ -179,5 +215,30 @@ mod tests {
         assert_eq!((config.timeout, config.max_body), (Some(Duration::from_secs(5)), Some(ByteSize::mib(1))));
         let guest = config.component[0].guest(Path::new("/srv")).unwrap();
         assert_eq!((guest.file.to_str(), guest.id.to_string()), (Some("/srv/a.wasm"), "app/a/001".to_owned()));
+    }
+
+    #[test]
+    fn hosts_are_in_lower_case() {
+        for (written, kept) in [("Shop.EXAMPLE", "shop.example"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1")] {
+            let config = read(&format!("[[component]]\nfile = \"a.wasm\"\nhost = \"{written}\"")).unwrap();
+            assert_eq!(config.component[0].host.as_deref(), Some(kept));
+        }
+    }
+
+    #[test]
+    fn keys_and_values_are_what_they_are_written_as() {
+        let presets = |at: &str| {
+            let text = format!("[[component]]\nfile = \"a.wasm\"\n[component.preset]\n\"{at}\" = \"v=w\"");
+            read(&text).unwrap().component[0].presets()
+        };
+        let preset = Preset { bucket: "default".into(), key: "x=y".into(), value: "v=w".into() };
+        assert_eq!(presets("default/x=y").unwrap(), [preset]);
+        for wrong in ["default", "default/"] {
+            let error = presets(wrong).unwrap_err().to_string();
+            assert!(error.contains("write BUCKET/KEY"), "{error}");
+        }
+        let text = "[[component]]\nfile = \"a.wasm\"\n[component.env]\n\"A=B\" = \"c\"";
+        let error = read(text).unwrap().component[0].guest(Path::new("")).unwrap_err();
+        assert!(error.to_string().contains("'A=B' is no name"), "{error}");
     }
 }

@@ -1,35 +1,43 @@
 //! `stash serve`: components that answer HTTP requests, each with its own data. A request that is under way must be
 //! answered whatever is loaded anew, and when the server is asked to end.
 
+mod access;
+mod components;
 mod config;
+mod guest_output;
 
-use std::io::Write;
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
-use stash_host::serve::{Access, AccessLog, App, FileWatch, Route, ServeConfig, Server};
+use anyhow::{Context, Result};
+use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
-    Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StoreUrl, follow,
-    start_watching,
+    Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StashConfig,
+    StoreUrl, follow, start_watching,
 };
 use tracing::info;
 
-use crate::args::{AccessLogFormat, GuestOptions, ServeArguments, StoreArguments};
-use crate::guest::Guest;
+use crate::args::{GuestOptions, ServeArguments, StoreArguments};
+use crate::guest::{Guest, Protected};
+use crate::lines::Lines;
 use crate::signals::interrupted;
-use crate::{output, store};
+use crate::{output, stderr, store};
+use components::Reached;
 use config::Config;
+use guest_output::GuestOutput;
 
 /// How often a component's file is looked at.
 const RELOAD: Duration = Duration::from_millis(500);
 
+/// How long whoever reads the access log may take for the last of it.
+const LAST_LINES: Duration = Duration::from_secs(2);
+
 pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> Result<ExitCode> {
     let options = &arguments.options;
-    let (config, folder) = configuration(&arguments)?;
+    let (config, config_file) = components::configuration(&arguments)?;
     let url = match (store.is_named(), &config.store) {
         (false, Some(url)) => url.clone(),
         _ => store.url()?,
@@ -38,55 +46,66 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let timeout = arguments.timeout.or(config.timeout).unwrap_or(Duration::from_mins(1));
     let limits = HttpLimits { timeout: Some(timeout), ..HttpLimits::default() };
     let runtime = runtime(options, max_requests)?;
+    let guests = components::guests(&arguments, &config, config_file.as_deref())?;
+    let store_config = options.store_config();
+    let limits_of = components::quotas(&config, &guests, store_config.limits)?;
+    let protected: Arc<[Protected]> = components::protected(&guests, config_file.as_deref(), options).into();
     let mut loaded = Vec::new();
     // Before the store: guests that cannot run make none.
-    for (guest, route) in guests(&arguments, &config, &folder)? {
+    for (guest, route) in guests {
+        guest.check_folders(&protected).with_context(|| format!("the component {}", guest.file.display()))?;
         // Before it is loaded: a change from now on is another component.
         let watch = FileWatch::new(&guest.file, RELOAD);
-        let program = guest.load(&runtime).await?;
+        let program = guest.load_file(&runtime).await?;
         if !program.is_watcher() {
             program.check_http()?;
         }
         loaded.push((guest, route, program, watch));
     }
-    let stash = store::open_at(&url, options.store_config()).await?;
+    let stash = store::open_at(&url, StashConfig { limits_of, ..store_config }).await?;
+    let printed = stderr::start_thread()?;
+    // Before anybody is told that it is served, and so may ask it to end.
+    let interrupted = interrupted();
     let (mut routes, mut reloads, mut watchers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut watched = HashSet::new();
     for (guest, Reached { host, path, keep_path }, program, watch) in loaded {
-        let served =
-            Served { guest, runtime: runtime.clone(), limits: limits.clone(), stash: stash.clone(), url: url.clone() };
+        let served = Served {
+            guest,
+            runtime: runtime.clone(),
+            limits: limits.clone(),
+            stash: stash.clone(),
+            url: url.clone(),
+            protected: Arc::clone(&protected),
+            printed: printed.clone(),
+        };
         let make_context = served.make_context().await?;
         let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
-        if watcher.is_some() {
+        let is_watcher = watcher.is_some();
+        // One that is reached in two ways is told of each change once.
+        if let Some(watcher) = watcher.filter(|_| watched.insert(served.guest.id.clone())) {
             // Before anybody is told that it is served: what changes from then on is the watcher's.
             start_watching(&served.storage()).await?;
+            watchers.push((watcher, served.storage()));
         }
         let app = match served.runtime.http(&program, served.limits.clone(), make_context) {
             Ok(http) => App::new(served.guest.id.clone(), http),
             // It is not called, and told of changes all the same.
-            Err(_) if watcher.is_some() => {
+            Err(_) if is_watcher => {
                 output::say(&format!("watching for {}, which answers no requests", served.guest.id));
-                watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
                 continue;
             }
             Err(error) => return Err(error.into()),
         };
-        watchers.extend(watcher.map(|watcher| (watcher, served.storage())));
         routes.push(Route { host, path, keep_path, app: app.clone() });
         reloads.push((served, app, watch));
     }
 
-    let defaults = ServeConfig::default();
-    let serve_config = ServeConfig {
-        max_connections: usize::try_from(arguments.max_connections.or(config.max_connections).unwrap_or(1000))?,
-        max_requests: usize::try_from(max_requests)?,
-        max_body: arguments.max_body.or(config.max_body).map_or(defaults.max_body, |size| size.0),
-        grace: arguments.grace.or(config.grace).unwrap_or(defaults.grace),
-        ..defaults
-    };
+    let serve_config = serve_config(&arguments, &config, max_requests)?;
     let grace = serve_config.grace;
     let addr = arguments.addr.or(config.addr).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
     let admin = arguments.admin.or(config.admin);
-    let access = access_log(arguments.access_log.or(config.access_log).unwrap_or_default());
+    let (access, access_lines) =
+        access::access_log(arguments.access_log.or(config.access_log).unwrap_or_default())?.unzip();
     let served: Vec<_> = routes.iter().map(shown).collect();
     let server = Server::bind(addr, admin, stash, routes.into_iter().collect(), serve_config, access).await?;
     let listening = server.local_addr()?;
@@ -104,13 +123,16 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     }
     let watching: Vec<_> = watchers.into_iter().map(|(watcher, store)| tokio::spawn(follow(watcher, store))).collect();
     let ended = server.run(async {
-        interrupted().await;
+        interrupted.await;
         output::say("ending: waiting for the requests under way");
     });
     let ended = ended.await;
     // A watcher goes on where it was when it is served again.
     for watcher in watching {
         watcher.abort();
+    }
+    if access_lines.is_some_and(|lines| !lines.flush(LAST_LINES)) {
+        tracing::warn!("the last lines of the access log were lost: nobody has read them in time");
     }
     if ended {
         return Ok(ExitCode::SUCCESS);
@@ -119,56 +141,21 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     Ok(ExitCode::from(130))
 }
 
-/// Where a component is reached.
-struct Reached {
-    host: Option<String>,
-    path: String,
-    keep_path: bool,
+/// How the server behaves: as the command line says, or else the configuration.
+fn serve_config(arguments: &ServeArguments, config: &Config, max_requests: u32) -> Result<ServeConfig> {
+    let defaults = ServeConfig::default();
+    Ok(ServeConfig {
+        max_connections: usize::try_from(arguments.max_connections.or(config.max_connections).unwrap_or(1000))?,
+        max_requests: usize::try_from(max_requests)?,
+        max_body: arguments.max_body.or(config.max_body).map_or(defaults.max_body, |size| size.0),
+        grace: arguments.grace.or(config.grace).unwrap_or(defaults.grace),
+        ..defaults
+    })
 }
 
 fn shown(route: &Route) -> (String, Option<String>, String) {
     let path = if route.path.ends_with('/') { route.path.clone() } else { format!("{}/", route.path) };
     (route.app.name().to_owned(), route.host.clone(), path)
-}
-
-/// What the configuration file says, and the folder that it is in; nothing, where a component is named instead.
-fn configuration(arguments: &ServeArguments) -> Result<(Config, PathBuf)> {
-    let file = match (&arguments.config_file, &arguments.guest) {
-        (Some(file), _) => file.clone(),
-        (None, Some(_)) => return Ok((Config::default(), PathBuf::new())),
-        (None, None) => {
-            let file = PathBuf::from("stash.toml");
-            if !file.exists() {
-                bail!(
-                    "serve what? Name a component, or say which with a stash.toml in this folder; 'stash serve --help'"
-                );
-            }
-            file
-        }
-    };
-    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    Ok((Config::read(&file)?, folder))
-}
-
-/// The components, and where each is reached.
-fn guests(arguments: &ServeArguments, config: &Config, folder: &Path) -> Result<Vec<(Guest, Reached)>> {
-    if let Some(file) = &arguments.guest {
-        let guest = Guest::new(file, arguments.options.id.as_ref(), &arguments.options.grants)?;
-        return Ok(vec![(guest, Reached { host: None, path: "/".to_owned(), keep_path: true })]);
-    }
-    let mut guests: Vec<(Guest, Reached)> = Vec::new();
-    for component in &config.component {
-        let path = component.path.clone().unwrap_or_else(|| "/".to_owned());
-        let reached = Reached { host: component.host.clone(), path, keep_path: component.keep_path };
-        let same = |(_, other): &&(Guest, Reached)| {
-            other.host == reached.host && other.path.trim_end_matches('/') == reached.path.trim_end_matches('/')
-        };
-        if let Some((other, _)) = guests.iter().find(same) {
-            bail!("two components are to be reached at '{}', one of them {}", reached.path, other.file.display());
-        }
-        guests.push((component.guest(folder)?, reached));
-    }
-    Ok(guests)
 }
 
 /// An engine whose instances come from a pool, where the machine has the address space for it.
@@ -192,6 +179,8 @@ struct Served {
     limits: HttpLimits,
     stash: Stash,
     url: StoreUrl,
+    protected: Arc<[Protected]>,
+    printed: Lines,
 }
 
 impl Served {
@@ -204,19 +193,20 @@ impl Served {
         let storage = self.guest.storage(&self.stash).await?;
         // What cannot be given is said now, not with the first request.
         self.guest.wasi(&self.url)?;
-        let (guest, url) = (self.guest.clone(), self.url.clone());
+        let (guest, url, printed) = (self.guest.clone(), self.url.clone(), self.printed.clone());
         Ok(Arc::new(move || {
             let mut wasi = guest.wasi(&url).unwrap_or_else(|error| {
                 tracing::warn!("an instance goes without its folders: {error:#}");
                 wasmtime_wasi::WasiCtxBuilder::new()
             });
-            wasi.inherit_stdout().inherit_stderr();
+            wasi.stdout(GuestOutput::new(&printed, &guest.id)).stderr(GuestOutput::new(&printed, &guest.id));
             guest.context(storage.clone(), wasi.build())
         }))
     }
 
     async fn load(&self) -> Result<HttpGuest> {
-        let program = self.guest.load(&self.runtime).await?;
+        self.guest.check_folders(&self.protected)?;
+        let program = self.guest.load_file(&self.runtime).await?;
         Ok(self.runtime.http(&program, self.limits.clone(), self.make_context().await?)?)
     }
 }
@@ -238,46 +228,4 @@ async fn reload(served: Served, app: App, mut watch: FileWatch) {
             )),
         }
     }
-}
-
-fn access_log(format: AccessLogFormat) -> Option<AccessLog> {
-    let line: fn(&Access) -> String = match format {
-        AccessLogFormat::Off => return None,
-        AccessLogFormat::Text => text_line,
-        AccessLogFormat::Json => json_line,
-    };
-    Some(Arc::new(move |access| {
-        // A reader that is gone is no reason to serve nobody.
-        let _ = writeln!(std::io::stdout().lock(), "{}", line(&access));
-    }))
-}
-
-fn text_line(access: &Access) -> String {
-    format!(
-        "{} {} {} \"{} {} {:?}\" {} {}B {:.3}ms",
-        humantime::format_rfc3339_millis(std::time::SystemTime::now()),
-        access.client.ip(),
-        access.component.as_deref().unwrap_or("-"),
-        access.method,
-        access.target.escape_debug(),
-        access.version,
-        access.status.as_u16(),
-        access.bytes,
-        access.took.as_secs_f64() * 1000.0,
-    )
-}
-
-fn json_line(access: &Access) -> String {
-    serde_json::json!({
-        "time": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
-        "client": access.client.to_string(),
-        "component": access.component,
-        "method": access.method.as_str(),
-        "target": access.target,
-        "version": format!("{:?}", access.version),
-        "status": access.status.as_u16(),
-        "bytes": access.bytes,
-        "milliseconds": access.took.as_secs_f64() * 1000.0,
-    })
-    .to_string()
 }

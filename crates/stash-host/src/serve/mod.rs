@@ -12,6 +12,6 @@ mod routes;
 mod server;
 
 pub use app::App;
-pub use reload::FileWatch;
+pub use reload::{FileWatch, read_component};
 pub use routes::{Route, Routes};
 pub use server::{Access, AccessLog, ServeConfig, ServeError, Server};

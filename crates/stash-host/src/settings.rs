@@ -1,4 +1,4 @@
-//! `wasi:config`, in the two versions that guests have: names and values from the host's configuration. A component must
+//! `wasi:config`, in the versions that guests have: names and values from the host's configuration. A component must
 //! never see another one's, nor anything that was not meant for it.
 
 use std::collections::BTreeMap;
@@ -19,6 +19,14 @@ mod draft {
     wasmtime::component::bindgen!({
         path: "../../wit/deps/config-draft-2024-09-27.wit",
         world: "wasi:config/imports@0.2.0-draft-2024-09-27",
+    });
+}
+
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+mod first_draft {
+    wasmtime::component::bindgen!({
+        path: "../../wit/deps/config-draft.wit",
+        world: "wasi:config/imports@0.2.0-draft",
     });
 }
 
@@ -51,31 +59,35 @@ impl Settings {
     }
 }
 
-impl rc1::wasi::config::store::Host for Settings {
-    fn get(&mut self, key: String) -> Result<Option<String>, rc1::wasi::config::store::Error> {
-        Ok(self.0.get(&key).cloned())
-    }
+/// The same functions for every version; what differs is the type of an error that there never is.
+macro_rules! answers {
+    ($($interface:path, $error:path;)*) => { $(
+        impl $interface for Settings {
+            fn get(&mut self, key: String) -> Result<Option<String>, $error> {
+                Ok(self.0.get(&key).cloned())
+            }
 
-    fn get_all(&mut self) -> Result<Vec<(String, String)>, rc1::wasi::config::store::Error> {
-        Ok(self.list())
-    }
+            fn get_all(&mut self) -> Result<Vec<(String, String)>, $error> {
+                Ok(self.list())
+            }
+        }
+    )* };
 }
 
-impl draft::wasi::config::store::Host for Settings {
-    fn get(&mut self, key: String) -> Result<Option<String>, draft::wasi::config::store::Error> {
-        Ok(self.0.get(&key).cloned())
-    }
-
-    fn get_all(&mut self) -> Result<Vec<(String, String)>, draft::wasi::config::store::Error> {
-        Ok(self.list())
-    }
+answers! {
+    rc1::wasi::config::store::Host, rc1::wasi::config::store::Error;
+    draft::wasi::config::store::Host, draft::wasi::config::store::Error;
+    first_draft::wasi::config::store::Host, first_draft::wasi::config::store::Error;
+    first_draft::wasi::config::runtime::Host, first_draft::wasi::config::runtime::ConfigError;
 }
 
-/// Gives guests `wasi:config/store`, in a linker whose state lends a [`SettingsView`].
+/// Gives guests `wasi:config`, in a linker whose state lends a [`SettingsView`].
 ///
 /// # Errors
 /// Wasmtime's, where the linker has one of the interfaces already.
 pub fn add_to_linker<T: SettingsView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     rc1::wasi::config::store::add_to_linker::<T, HasSettings>(linker, T::settings)?;
-    draft::wasi::config::store::add_to_linker::<T, HasSettings>(linker, T::settings)
+    draft::wasi::config::store::add_to_linker::<T, HasSettings>(linker, T::settings)?;
+    first_draft::wasi::config::store::add_to_linker::<T, HasSettings>(linker, T::settings)?;
+    first_draft::wasi::config::runtime::add_to_linker::<T, HasSettings>(linker, T::settings)
 }

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use crate::Told;
 use crate::fermyon::spin::key_value;
 use crate::stash::storage::{collections, store as stash};
+use crate::wasi::config0_2_0_draft::{runtime as config_runtime, store as config_first};
 use crate::wasi::config0_2_0_draft_2024_09_27::store as config_draft;
 use crate::wasi::config0_2_0_rc_1::store as config_rc1;
 use crate::wasi::keyvalue0_2_0_draft::{atomics as atomics1, batch as batch1, store as store1};
@@ -132,8 +133,11 @@ pub(crate) fn deleted_collection() -> Told {
 
 pub(crate) fn config(key: &str) -> Told {
     let (rc1, draft) = (ok(config_rc1::get(key))?, ok(config_draft::get(key))?);
-    let (all_rc1, all_draft) = (ok(config_rc1::get_all())?, ok(config_draft::get_all())?);
-    Ok(format!("{rc1:?} {draft:?} {all_rc1:?} {}", all_rc1 == all_draft))
+    let (first, runtime) = (ok(config_first::get(key))?, ok(config_runtime::get(key))?);
+    let all = ok(config_rc1::get_all())?;
+    let others = [ok(config_draft::get_all())?, ok(config_first::get_all())?, ok(config_runtime::get_all())?];
+    let same = (&first, &runtime) == (&rc1, &rc1) && others.iter().all(|other| *other == all);
+    Ok(format!("{rc1:?} {draft:?} {all:?} {same}"))
 }
 
 pub(crate) fn log(context: &str, message: &str) -> String {

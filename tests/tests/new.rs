@@ -1,5 +1,5 @@
 //! `stash new`: projects that are whole. What is written must build with the language's own tool; Rust's is there with the tests,
-//! so Rust's project is built and served.
+//! so Rust's project is built and served, and what the guide for Rust says.
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -71,11 +71,8 @@ fn every_languages_project_is_whole() {
     }
 }
 
-#[test]
-fn a_project_in_rust_builds_and_counts_its_visitors() {
-    let place = Place::new();
-    place.stash(["new", "rust", "guest-book"]).success();
-    let project = place.path().join("guest-book");
+/// Builds a project in Rust; where its component is.
+fn build(project: &Path, name: &str) -> PathBuf {
     // The versions that the guests are built with: what is downloaded already is enough.
     let lock = xtask::paths::root().join("guest-examples/rust/Cargo.lock");
     std::fs::copy(lock, project.join("Cargo.lock")).unwrap();
@@ -83,20 +80,47 @@ fn a_project_in_rust_builds_and_counts_its_visitors() {
     let target = xtask::guests::build_dir(&toolchain).unwrap().join("new");
     let mut cargo = toolchain.cargo();
     cargo.args(["build", "--release", "--quiet", "--target", xtask::wasm::GUESTS, "--target-dir"]);
-    let built = cargo.arg(&target).current_dir(&project).output().unwrap();
+    let built = cargo.arg(&target).current_dir(project).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     assert!(built.stderr.is_empty(), "{}", String::from_utf8_lossy(&built.stderr));
+    target.join(xtask::wasm::GUESTS).join("release").join(name).with_extension("wasm")
+}
 
-    let component = target.join(xtask::wasm::GUESTS).join("release/guest_book.wasm");
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/guest-book/001"]);
-        for visitor in 1..=2 {
-            let text = format!("Hello from guest-book! You are visitor {visitor}.\n");
-            assert_eq!(server.ask("GET", "/", "").await.said(), (200, text.as_str()));
-        }
-        assert_eq!(server.ask("GET", "/favicon.ico", "").await.said(), (404, "there is nothing here\n"));
-    });
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_in_rust_builds_and_counts_its_visitors() {
+    let place = Place::new();
+    place.stash(["new", "rust", "guest-book"]).success();
+    let component = build(&place.path().join("guest-book"), "guest_book");
+    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/guest-book/001"]);
+    for visitor in 1..=2 {
+        let text = format!("Hello from guest-book! You are visitor {visitor}.\n");
+        assert_eq!(server.ask("GET", "/", "").await.said(), (200, text.as_str()));
+    }
+    assert_eq!(server.ask("GET", "/favicon.ico", "").await.said(), (404, "there is nothing here\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_for_rust_leads_to_a_component_that_keeps_its_data() {
+    let root = xtask::paths::root();
+    let guide = std::fs::read_to_string(root.join("docs/guides/rust.md")).unwrap();
+    let block = |language: &str| {
+        let (_, rest) = guide.split_once(&format!("```{language}\n")).unwrap();
+        rest.split_once("```").unwrap().0
+    };
+    let place = Place::new();
+    let project = place.path().join("hello");
+    std::fs::create_dir_all(project.join("src")).unwrap();
+    std::fs::create_dir_all(project.join("wit/deps")).unwrap();
+    // The folder for tests may be within the repository.
+    std::fs::write(project.join("Cargo.toml"), format!("{}\n[workspace]\n", block("toml"))).unwrap();
+    std::fs::write(project.join("src/lib.rs"), block("rust")).unwrap();
+    std::fs::write(project.join("wit/world.wit"), block("wit")).unwrap();
+    std::fs::copy(root.join("wit/storage.wit"), project.join("wit/deps/storage.wit")).unwrap();
+    let component = build(&project, "hello");
+    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/hello/001"]);
+    for visit in 1..=2 {
+        assert_eq!(server.ask("GET", "/", "").await.said(), (200, format!("Visit number {visit}.\n").as_str()));
+    }
 }
 
 #[test]

@@ -25,7 +25,8 @@ A configuration file has several components, each with its path or host:
   addr = \"127.0.0.1:8080\"
   [[component]]
   file = \"counter.wasm\"          # from the file's own folder
-  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets, preset, quota, stub-unknown-imports
+  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets, preset, quota,
+                                   # stub-unknown-imports
   path = \"/counter\"              # also: host, keep-path
 
 What components print goes to standard error, each line with the component's id in front.

@@ -210,6 +210,7 @@ fn bad_components_get_a_clear_error() {
     // Not a command, and calls that do not fit.
     let error = place.stash(["run", COUNTER]).failure(1);
     assert!(error.contains("not a command") && error.contains("increment"), "{error}");
+    assert!(error.contains("'stash serve' serves it"), "{error}");
     for (call, reason) in [
         ("decrement()", "it has no function 'decrement'; it has"),
         ("increment(5)", "do not fit"),

@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use stash_host::{GuestLimits, Invoked, Runtime, RuntimeConfig, RuntimeError, StoreUrl};
 use tracing::info;
 use wasmtime_wasi::WasiCtx;
@@ -84,7 +84,12 @@ async fn run_guest(store: StoreArguments, arguments: RunArguments) -> Result<Exi
             }
             Ok(ExitCode::SUCCESS)
         }
-        None => Ok(process_code(runtime.run_command(&program, context).await?)),
+        None => match runtime.run_command(&program, context).await {
+            Err(error @ RuntimeError::Call { .. }) if program.check_http().is_ok() => {
+                bail!("{error}; 'stash serve' serves it")
+            }
+            ended => Ok(process_code(ended?)),
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use stash_tests::http::{Connection, Server};
 use stash_tests::support::Place;
-use stash_tests::{ANSWERS, ANSWERS_ASYNC, COUNTER, PROBE, SHORT_LINKS};
+use stash_tests::{ANSWERS, ANSWERS_ASYNC, COUNTER, NOTES, PROBE, SHORT_LINKS};
 use tokio::sync::mpsc;
 
 /// A body whose pieces come when the test sends them; it ends when the sender is dropped.
@@ -225,6 +225,9 @@ async fn a_component_is_replaced_without_a_lost_request() {
 #[test]
 fn what_does_not_answer_http_is_not_served() {
     let place = Place::new();
-    let error = place.stash(["serve", PROBE, "--addr", "127.0.0.1:0"]).failure(1);
-    assert!(error.contains("it does not answer HTTP requests"), "{error}");
+    let serve = |guest: &str| place.stash(["serve", guest, "--addr", "127.0.0.1:0"]).failure(1);
+    let error = serve(PROBE);
+    assert!(error.contains("it does not answer HTTP requests") && !error.contains("stash run"), "{error}");
+    let error = serve(NOTES);
+    assert!(error.contains("it does not answer HTTP requests") && error.contains("'stash run' runs it"), "{error}");
 }

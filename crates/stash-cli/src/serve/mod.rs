@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StashConfig,
@@ -58,7 +58,10 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         let watch = FileWatch::new(&guest.file, RELOAD);
         let program = guest.load_file(&runtime).await?;
         if !program.is_watcher() {
-            program.check_http()?;
+            match program.check_http() {
+                Err(error) if program.is_command() => bail!("{error}; 'stash run' runs it"),
+                checked => checked?,
+            }
         }
         loaded.push((guest, route, program, watch));
     }

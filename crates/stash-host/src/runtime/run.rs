@@ -64,6 +64,13 @@ impl Runtime {
     }
 }
 
+impl Program {
+    /// Whether it is a command, as far as its type says; see [`Runtime::run_command`].
+    pub fn is_command(&self) -> bool {
+        CommandPre::new(self.pre.clone()).is_ok() || p3::CommandPre::new(self.pre.clone()).is_ok()
+    }
+}
+
 /// How a guest ended that did not return: by its own wish, or by a trap.
 pub(super) fn exit_or_trap(guest: &str, error: &wasmtime::Error) -> Result<ExitCode, RuntimeError> {
     match error.downcast_ref::<I32Exit>() {

@@ -3,9 +3,10 @@
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use stash_host::{GuestLimits, StashConfig, StoreUrl};
+use stash_host::{GuestContext, GuestLimits, Invoked, KeyValueConfig, RuntimeError, StashConfig, StorageCtx, StoreUrl};
 use stash_tests::KEYVALUE_ASYNC;
 use stash_tests::support::{Host, Place};
+use wasmtime_wasi::WasiCtx;
 
 async fn in_memory() -> Host {
     Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await
@@ -46,6 +47,32 @@ async fn keys_come_as_a_stream_however_many() {
         let id = format!("a/b/{number}");
         assert_eq!(host.invoke(&guest, &id, &format!("stream-keys({number})")).await.unwrap(), format!("ok({number})"));
     }
+}
+
+#[tokio::test]
+async fn streams_that_nobody_reads_are_bounded() {
+    let host = in_memory().await;
+    let guest = host.load(KEYVALUE_ASYNC);
+    let call = async |host: &Host, keys: u32, streams: u32, max_result_bytes| {
+        let rules = KeyValueConfig { max_result_bytes, ..KeyValueConfig::default() };
+        let storage = StorageCtx::new(host.component("a/b/held")).with_keyvalue(rules.into());
+        let context = GuestContext::new(host.component("a/b/held"), WasiCtx::builder().build());
+        let call = format!("hold-streams({keys}, {streams})");
+        host.runtime.invoke(&guest, GuestContext { storage, ..context }, &call).await
+    };
+    // Some have room for what was not read yet, and others none: each brings every key.
+    for max_result_bytes in [0, 200_000, 1 << 30] {
+        let answer = call(&host, 200, 30, max_result_bytes).await.unwrap();
+        assert_eq!(answer, Invoked::Returned("ok(6000)".into()), "{max_result_bytes}");
+    }
+
+    // There is an end to how many a guest may hold.
+    let limits = GuestLimits { resources: 100, ..GuestLimits::default() };
+    let host = Host::new(&StoreUrl::Memory, StashConfig::default(), limits).await;
+    let guest = host.load(KEYVALUE_ASYNC);
+    assert_eq!(host.invoke(&guest, "a/b/c", "hold-streams(1, 40)").await.unwrap(), "ok(40)");
+    let error = host.invoke(&guest, "a/b/c", "hold-streams(1, 1000)").await.unwrap_err();
+    assert!(matches!(error, RuntimeError::Trap { .. }), "{error}");
 }
 
 #[test]

@@ -153,3 +153,67 @@ fn a_watcher_that_is_served_twice_is_told_of_each_change_once() {
     let (rest, _) = served.end();
     assert!(!rest.iter().any(|line| line.contains("on-set")), "{rest:?}");
 }
+
+/// A component that exports the watcher of these versions of `wasi:keyvalue`.
+fn watchers(versions: &[&str]) -> String {
+    let watcher = |version: &&str| {
+        format!(
+            r#"(import "wasi:keyvalue/store@{version}" (instance $store-{version}
+                (export "bucket" (type (sub resource)))))
+            (alias export $store-{version} "bucket" (type $bucket-{version}))
+            (func $set-{version} (param "bucket" (own $bucket-{version})) (param "key" string)
+                (param "value" (list u8)) (canon lift (core func $code "on-set")
+                (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
+            (func $delete-{version} (param "bucket" (own $bucket-{version})) (param "key" string)
+                (canon lift (core func $code "on-delete")
+                (memory (core memory $code "memory")) (realloc (core func $code "realloc"))))
+            (instance $watcher-{version} (export "on-set" (func $set-{version}))
+                (export "on-delete" (func $delete-{version})))
+            (export "wasi:keyvalue/watcher@{version}" (instance $watcher-{version}))"#
+        )
+    };
+    let watchers: String = versions.iter().map(watcher).collect();
+    format!(
+        r#"(component
+        (core module $code
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+            (func (export "on-set") (param i32 i32 i32 i32 i32))
+            (func (export "on-delete") (param i32 i32 i32)))
+        (core instance $code (instantiate $code)) {watchers})"#
+    )
+}
+
+#[test]
+fn of_several_watchers_the_one_that_is_not_told_is_named() {
+    let place = Place::new();
+    for (versions, warned) in [(&["0.2.0-draft2"][..], false), (&["0.2.0-draft", "0.2.0-draft2"], true)] {
+        let guest = place.path().join("guest.wat");
+        std::fs::write(&guest, watchers(versions)).unwrap();
+        let mut command = place.command(["serve", "--addr", "127.0.0.1:0", "--id", "app/w/1", guest.to_str().unwrap()]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+            let line = line.unwrap();
+            if line.starts_with("watching for app/w/1") {
+                break;
+            }
+            said.push_str(&line);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let warning = "exports wasi:keyvalue/watcher@0.2.0-draft2 too, which is not told of changes: \
+            wasi:keyvalue/watcher@0.2.0-draft is";
+        assert_eq!(said.contains(warning), warned, "{said}");
+    }
+}
+
+#[test]
+fn a_component_with_more_than_its_share_of_the_pool_is_refused() {
+    let place = Place::new();
+    let guest = place.path().join("guest.wat");
+    let memories = "(core instance (instantiate $m))".repeat(16);
+    std::fs::write(&guest, format!("(component (core module $m (memory 1)) {memories})")).unwrap();
+    let error = place.stash(["serve", guest.to_str().unwrap()]).failure(1);
+    assert!(error.contains("it has 16 Wasm linear memories, which exceeds the configured maximum of 4"), "{error}");
+}

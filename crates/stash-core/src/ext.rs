@@ -7,7 +7,7 @@ use std::pin::pin;
 use futures_util::future::{Either, select};
 
 use crate::batch::{Batch, Cleared, Condition};
-use crate::bookmarks;
+use crate::bookmarks::{self, Bookmark};
 use crate::changes::{ChangesPage, ChangesRequest};
 use crate::collection::{CollectionInfo, CollectionName, CollectionSettings};
 use crate::collections;
@@ -391,7 +391,7 @@ pub trait StorageExt: ComponentStorage + Clone {
     /// # Errors
     /// [`StorageError::InvalidArgument`] for a name that is empty, has control characters or more than
     /// [`MAX_BOOKMARK_NAME_BYTES`](crate::limits::MAX_BOOKMARK_NAME_BYTES); those of a read.
-    fn bookmark(&self, name: &str) -> impl Future<Output = Result<Option<Version>, StorageError>> + Send {
+    fn bookmark(&self, name: &str) -> impl Future<Output = Result<Option<Bookmark>, StorageError>> + Send {
         bookmarks::read(self, name)
     }
 
@@ -399,9 +399,15 @@ pub trait StorageExt: ComponentStorage + Clone {
     /// and is no change.
     ///
     /// # Errors
-    /// As [`bookmark`](Self::bookmark); those of a commit.
-    fn set_bookmark(&self, name: &str, version: Version) -> impl Future<Output = Result<(), StorageError>> + Send {
-        bookmarks::write(self, name, version)
+    /// As [`bookmark`](Self::bookmark), also for a note of more than
+    /// [`MAX_BOOKMARK_NOTE_BYTES`](crate::limits::MAX_BOOKMARK_NOTE_BYTES); those of a commit.
+    fn set_bookmark(
+        &self,
+        name: &str,
+        bookmark: impl Into<Bookmark>,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send {
+        let bookmark = bookmark.into();
+        async move { bookmarks::write(self, name, &bookmark).await }
     }
 
     /// Forgets how far a follower has come.

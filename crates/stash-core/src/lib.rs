@@ -78,6 +78,7 @@ mod yielding;
 
 pub use backend::{EngineBackend, NamespaceUsage, Swept};
 pub use batch::{Batch, Check, Cleared, Committed, Condition, Mutation, Outcome, Touched};
+pub use bookmarks::Bookmark;
 pub use budget::CacheBudget;
 pub use cache::{CacheConfig, CacheStats};
 pub use cached::{CacheHandle, CachedStorage};

@@ -95,6 +95,9 @@ pub const MAX_TRANSACTION_READS: usize = 100_000;
 /// Bytes in the name of a bookmark: a word and whose it is.
 pub const MAX_BOOKMARK_NAME_BYTES: usize = 128;
 
+/// Bytes that a follower keeps with its bookmark: a collection's name, a key and some numbers are a place in a list.
+pub const MAX_BOOKMARK_NOTE_BYTES: usize = 4 * 1024;
+
 /// Keys in one answer to `list_keys`: a guest that wants more asks with longer prefixes.
 pub const MAX_LIST_KEYS: usize = 100_000;
 

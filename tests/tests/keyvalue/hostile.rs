@@ -18,6 +18,18 @@ fn every_answer_has_a_cap() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_too_long_for_an_answer_comes_in_pages() {
+    let host = in_memory().await;
+    let program = host.load(KEYVALUE_MIXED);
+    for (max_result_bytes, first) in [(50_000, 462), (1 << 20, 9709)] {
+        let rules = KeyValueConfig { max_result_bytes, ..KeyValueConfig::default() };
+        let answer = under(&host, &program, rules, &call("long-list", &[&max_result_bytes.to_string()])).await;
+        let all = max_result_bytes / 50;
+        assert_eq!(told(&answer), format!("{first} keys first, {all} in all, whole: true"));
+    }
+}
+
+#[tokio::test]
 async fn too_many_handles_are_an_error_and_make_nothing() {
     const FULL: &str = "too many buckets are open; drop those that are not needed";
     let host = in_memory().await;

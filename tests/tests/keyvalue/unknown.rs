@@ -90,3 +90,18 @@ fn a_function_of_another_shape_is_an_error_all_the_same() {
         );
     }
 }
+
+#[test]
+fn of_very_many_only_some_are_told() {
+    let place = Place::new();
+    let imports: String =
+        (0..900).map(|n| [r#"(import "nobody:has/i"#, &n.to_string(), r#"" (instance))"#].concat()).collect();
+    let functions: String = (0..3000).map(|n| [r#"(import "f"#, &n.to_string(), r#"" (func))"#].concat()).collect();
+    let guest = component(&place, "many", &format!("(component {functions} {imports})"));
+    for options in [&[][..], &["--stub-unknown-imports"]] {
+        let arguments = [&["run"], options, &["--invoke", "f()", guest.to_str().unwrap()]].concat();
+        let error = place.stash(arguments).failure(1);
+        assert!(error.contains("it imports f0, f1, f2,"), "{error}");
+        assert!(error.contains("f98, f99 and more, which this host does not have"), "{error}");
+    }
+}

@@ -1,12 +1,10 @@
 //! Handles for compare-and-swap: what a key was when the guest looked. The values that a guest's handles keep must never
 //! be more memory than one answer may be: a guest may have thousands of handles.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use stash_core::{ComponentStorage, StorageError, StorageValue, Version};
 
 use super::failure::Failure;
+use super::kept::Room;
 use crate::component_store::ComponentStore;
 use crate::view::StorageCtx;
 
@@ -18,8 +16,18 @@ pub struct Cas {
     pub(crate) key: String,
     /// The version that the key must still have; `None` where there must be none.
     pub(crate) version: Option<Version>,
-    /// The value; `None` where there is none, and where it would have been too much to keep.
-    value: Option<Kept>,
+    value: Seen,
+}
+
+/// What the handle keeps of the value that it was made of.
+enum Seen {
+    /// There was none.
+    Nothing,
+    Value(StorageValue, #[allow(dead_code, reason = "it counts while it is there")] Room),
+    /// It is larger than an answer may be.
+    TooLarge,
+    /// The guest's other handles and its streams keep too much already.
+    NoRoom,
 }
 
 impl Cas {
@@ -28,7 +36,14 @@ impl Cas {
         let seen = store.read_one(&key).await?;
         let version = seen.as_ref().map(|record| record.version);
         let limit = ctx.keyvalue().max_result_bytes;
-        let value = seen.and_then(|record| ctx.kept_bytes().keep(record.value, limit));
+        let value = match seen {
+            None => Seen::Nothing,
+            Some(record) if record.value.len() > limit => Seen::TooLarge,
+            Some(record) => match ctx.kept_bytes().take(record.value.len(), limit) {
+                Some(room) => Seen::Value(record.value, room),
+                None => Seen::NoRoom,
+            },
+        };
         Ok(Self { store, key, version, value })
     }
 
@@ -46,52 +61,37 @@ impl Cas {
     /// The value that the handle was made of.
     pub(crate) fn current(&self, limit: usize) -> Result<Option<Vec<u8>>, Failure> {
         match &self.value {
-            Some(kept) => Ok(Some(kept.value.to_vec())),
-            None if self.version.is_none() => Ok(None),
-            None => Err(Failure::ResultTooLarge(limit)),
+            Seen::Nothing => Ok(None),
+            Seen::Value(value, _) => Ok(Some(value.to_vec())),
+            Seen::TooLarge => Err(Failure::ResultTooLarge(limit)),
+            Seen::NoRoom => Err(Failure::TooMuchKept(limit)),
         }
-    }
-}
-
-/// Bytes of values that one guest's handles keep. Clones count together.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct KeptBytes(Arc<AtomicUsize>);
-
-impl KeptBytes {
-    /// Keeps a value, if all that are kept stay within `limit`.
-    fn keep(&self, value: StorageValue, limit: usize) -> Option<Kept> {
-        let more = |kept: usize| kept.checked_add(value.len()).filter(|kept| *kept <= limit);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Kept { of: self.clone(), value })
-    }
-}
-
-/// A value that counts while it is kept.
-struct Kept {
-    of: KeptBytes,
-    value: StorageValue,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.of.0.fetch_sub(self.value.len(), Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{KeyValueConfig, Stash, StashConfig, StoreUrl};
 
-    #[test]
-    fn what_is_kept_counts_until_it_goes() {
-        let bytes = KeptBytes::default();
-        let value = || StorageValue::from(vec![1; 6]);
-        let first = bytes.keep(value(), 10);
-        assert!(first.is_some());
-        assert!(bytes.keep(value(), 10).is_none());
-        drop(first);
-        assert!(bytes.clone().keep(value(), 10).is_some());
-        assert_eq!(bytes.0.load(Ordering::Relaxed), 0);
-        assert!(bytes.keep(StorageValue::from(vec![1; 11]), 10).is_none());
+    #[tokio::test]
+    async fn a_handle_says_why_it_has_no_value() {
+        let stash = Stash::open(&StoreUrl::Memory, StashConfig::default()).await.unwrap();
+        let store = stash.component(&"app/handles/1".parse().unwrap());
+        let rules = KeyValueConfig { max_result_bytes: 10, ..KeyValueConfig::default() };
+        let ctx = StorageCtx::new(store.clone()).with_keyvalue(rules.into());
+        for (key, value) in [("large", "11 bytes ..."), ("most", "10 bytes ."), ("small", "1")] {
+            store.set(key, value).await.unwrap();
+        }
+        let look = |key: &str| Cas::look(&ctx, store.clone(), key.to_owned());
+
+        assert!(matches!(look("large").await.unwrap().current(10), Err(Failure::ResultTooLarge(10))));
+        let most = look("most").await.unwrap();
+        assert_eq!(most.current(10).unwrap().unwrap(), b"10 bytes .");
+        let small = look("small").await.unwrap();
+        assert!(matches!(small.current(10), Err(Failure::TooMuchKept(10))));
+        assert!(matches!(look("nothing").await.unwrap().current(10), Ok(None)));
+        drop(most);
+        assert_eq!(small.look_again(&ctx).await.unwrap().current(10).unwrap().unwrap(), b"1");
     }
 }

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     TableFull,
     /// The answer would be larger than the host hands out.
     ResultTooLarge(usize),
+    /// The guest's handles and streams keep as many bytes as they may.
+    TooMuchKept(usize),
     /// What the store said.
     Storage(StorageError),
     /// What ends the guest: it used a handle that it does not have.
@@ -46,6 +48,9 @@ impl Failure {
             Self::AccessDenied => Told::AccessDenied,
             Self::TableFull => Told::Full("too many buckets are open; drop those that are not needed".to_owned()),
             Self::ResultTooLarge(limit) => Told::Other(format!("query result exceeds limit of {limit} bytes")),
+            Self::TooMuchKept(limit) => Told::Other(format!(
+                "other handles and streams keep as much as they may, {limit} bytes; drop those that are not needed"
+            )),
             Self::Storage(error) => {
                 crate::failure::log(component, &error);
                 Told::Other(guest_text(error))

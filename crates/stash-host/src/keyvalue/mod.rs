@@ -7,6 +7,8 @@ mod cached_gets;
 mod cas;
 mod cursors;
 mod failure;
+mod kept;
+mod key_stream;
 mod operations;
 mod spin;
 mod spin3;
@@ -24,8 +26,8 @@ use wasmtime::component::{Component, Linker};
 use crate::view::{HasStorage, StorageView};
 use bindings::{draft, draft2, spin_draft2, spin2};
 
-pub(crate) use cas::KeptBytes;
 pub(crate) use cursors::NumberedCursors;
+pub(crate) use kept::KeptBytes;
 
 /// How the key-value interfaces of other hosts behave.
 #[derive(Debug, Clone)]

@@ -1,29 +1,36 @@
 //! What all shapes of key-value interfaces do, once. Names and types of the shapes are not known here.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use stash_core::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, MAX_READ_KEYS};
+use stash_core::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_READ_KEYS};
 use stash_core::{
-    Batch, ComponentId, ComponentStorage, Condition, Expiry, Record, ScanRequest, SetOptions, StorageError, StorageExt,
+    Batch, ComponentId, ComponentStorage, Condition, Expiry, KeyPage, Record, ScanRequest, SetOptions, StorageError,
+    StorageExt,
 };
 use wasmtime::component::Resource;
 
 use super::bucket::{Bucket, open};
 use super::cas::Cas;
 use super::failure::{CasFailure, Failure};
+use super::kept::{KeptBytes, Room};
 use crate::component_store::ComponentStore;
-use crate::view::StorageCtxView;
+use crate::view::{StorageCtx, StorageCtxView};
 
 /// A first page has at least so many bytes of keys, or [`DEFAULT_PAGE_ITEMS`] keys, where there are as many: guests that
 /// ignore the cursor see all of a list that is not large.
 const MIN_PAGE_BYTES: usize = 1024 * 1024;
 
+/// A page of a stream has at most about so many bytes of keys: a guest may have thousands of streams.
+const STREAM_PAGE_BYTES: usize = 64 * 1024;
+
 /// A bucket in use: what a call needs of the guest's state, so that it can wait without holding that.
 #[derive(Clone)]
 pub(crate) struct OpenBucket {
     store: ComponentStore,
-    /// Bytes in one answer.
+    /// Bytes in one answer, and of what is kept for the guest.
     limit: usize,
+    kept: KeptBytes,
 }
 
 impl StorageCtxView<'_> {
@@ -50,7 +57,7 @@ impl StorageCtxView<'_> {
     /// The bucket of a handle.
     pub(crate) fn bucket(&self, bucket: &Resource<Bucket>) -> Result<OpenBucket, Failure> {
         let store = self.table.get(bucket).map_err(trap)?.store.clone();
-        Ok(OpenBucket { store, limit: self.ctx.keyvalue().max_result_bytes })
+        Ok(OpenBucket::new(self.ctx, store))
     }
 
     pub(crate) fn drop_bucket(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -111,6 +118,16 @@ impl Required {
 const MAX_SWAPS: usize = 100;
 
 impl OpenBucket {
+    pub(super) fn new(ctx: &StorageCtx, store: ComponentStore) -> Self {
+        Self { store, limit: ctx.keyvalue().max_result_bytes, kept: ctx.kept_bytes().clone() }
+    }
+
+    /// Room to keep keys for the guest, if there is any.
+    pub(super) fn room_for(&self, keys: &VecDeque<String>) -> Option<Room> {
+        let bytes = keys.iter().map(|key| key.len() + size_of::<String>()).sum();
+        self.kept.take(bytes, self.limit)
+    }
+
     /// Whose it is.
     pub(crate) fn component(&self) -> &ComponentId {
         self.store.id()
@@ -177,9 +194,10 @@ impl OpenBucket {
         Ok((keys, resume.map(|last| cursors.seal(place, &last))))
     }
 
-    /// The keys after one, and after which others come.
-    pub(crate) async fn keys_after(&self, after: Option<String>) -> Result<(Vec<String>, Option<String>), Failure> {
-        page(&self.store, ScanRequest::default(), after, self.limit).await
+    /// Few of the keys after one, or none and still not the last.
+    pub(super) async fn few_keys(&self, after: Option<String>) -> Result<KeyPage, Failure> {
+        let request = ScanRequest { after, max_bytes: STREAM_PAGE_BYTES, ..ScanRequest::default() };
+        Ok(self.store.scan_keys(&request).await?)
     }
 
     /// All keys, at one moment.
@@ -312,7 +330,8 @@ fn listed(key: &str) -> usize {
     key.len() + 8
 }
 
-/// The keys after `after`: as many as a page has, and where there are as many never fewer than a small list.
+/// The keys after `after`: as many as a page has and the answer may be, and where there are as many never fewer than a small
+/// list.
 async fn page(
     store: &ComponentStore,
     mut request: ScanRequest,
@@ -321,13 +340,20 @@ async fn page(
 ) -> Result<(Vec<String>, Option<String>), Failure> {
     request.limit = MAX_PAGE_ITEMS;
     request.after = after;
-    let (mut keys, mut bytes) = (Vec::new(), 0_usize);
+    request.max_bytes = limit.clamp(1, MAX_PAGE_BYTES);
+    let (mut keys, mut bytes) = (Vec::<String>::new(), 0_usize);
     loop {
         let page = store.scan_keys(&request).await?;
-        bytes += page.keys.iter().map(|key| listed(key)).sum::<usize>();
-        keys.extend(page.keys);
-        if bytes > limit {
-            return Err(Failure::ResultTooLarge(limit));
+        for key in page.keys {
+            bytes = bytes.saturating_add(listed(&key));
+            if bytes > limit {
+                // The list goes on with this key.
+                return match keys.last().cloned() {
+                    None => Err(Failure::ResultTooLarge(limit)),
+                    last => Ok((keys, last)),
+                };
+            }
+            keys.push(key);
         }
         // A page ends early where much has expired.
         if page.resume.is_none() || keys.len() >= DEFAULT_PAGE_ITEMS || bytes >= MIN_PAGE_BYTES {

@@ -14,7 +14,7 @@ use wasmtime::component::{
 use super::bindings::spin3::spin::key_value::key_value;
 use super::bucket::Bucket;
 use super::failure::{Failure, Told};
-use super::operations::OpenBucket;
+use super::key_stream::KeyStream;
 use super::wasmcloud::{open, opened};
 use crate::view::{HasStorage, StorageCtxView};
 
@@ -80,7 +80,7 @@ impl<U: Send + 'static> key_value::HostStoreWithStore<U> for HasStorage {
                 }
             };
             let (over, ended) = oneshot::channel();
-            let keys = StreamReader::new(&mut state, Keys { reading: Some(read(bucket, None)), over: Some(over) })?;
+            let keys = StreamReader::new(&mut state, Keys { stream: KeyStream::new(bucket), over: Some(over) })?;
             // A guest that has read enough drops the stream, and was told nothing wrong.
             let outcome = async { wasmtime::error::Ok(ended.await.unwrap_or(Ok(()))) };
             Ok((keys, FutureReader::new(&mut state, outcome)?))
@@ -88,32 +88,20 @@ impl<U: Send + 'static> key_value::HostStoreWithStore<U> for HasStorage {
     }
 }
 
-type Page = (OpenBucket, Result<(Vec<String>, Option<String>), Failure>);
-type Reading = Pin<Box<dyn Future<Output = Page> + Send>>;
-
-fn read(bucket: OpenBucket, after: Option<String>) -> Reading {
-    Box::pin(async move {
-        let page = bucket.keys_after(after).await;
-        (bucket, page)
-    })
-}
-
-/// A bucket's keys, a page at a time.
+/// A bucket's keys, for a guest.
 struct Keys {
-    /// The page that comes; `None` after the last, which the guest may be reading still.
-    reading: Option<Reading>,
+    stream: KeyStream,
     /// Told how it ended.
     over: Option<oneshot::Sender<Result<(), key_value::Error>>>,
 }
 
 impl Keys {
-    fn end(&mut self, outcome: Result<(), key_value::Error>) -> Poll<wasmtime::Result<StreamResult>> {
-        self.reading = None;
+    fn end(&mut self, outcome: Result<(), key_value::Error>) -> StreamResult {
         if let Some(over) = self.over.take() {
             // Nobody may be interested.
             let _ = over.send(outcome);
         }
-        Poll::Ready(Ok(StreamResult::Dropped))
+        StreamResult::Dropped
     }
 }
 
@@ -124,30 +112,25 @@ impl<D> StreamProducer<D> for Keys {
     fn poll_produce<'a>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        _: StoreContextMut<'a, D>,
+        store: StoreContextMut<'a, D>,
         mut destination: Destination<'a, String, VecBuffer<String>>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(StreamResult::Dropped)) };
-        let (bucket, page) = match reading.as_mut().poll(cx) {
-            Poll::Ready(page) => page,
-            Poll::Pending if finish => return Poll::Ready(Ok(StreamResult::Cancelled)),
-            Poll::Pending => return Poll::Pending,
-        };
-        match page {
-            Ok((keys, resume)) => {
+        // No more than is asked for now: what Wasmtime keeps for the guest is not counted.
+        let wanted = destination.remaining(store).unwrap_or(usize::MAX);
+        if wanted == 0 {
+            return Poll::Ready(Ok(StreamResult::Completed));
+        }
+        match self.stream.poll_keys(cx, wanted) {
+            Poll::Pending if finish => Poll::Ready(Ok(StreamResult::Cancelled)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(keys)) => {
                 destination.set_buffer(keys.into());
-                match resume {
-                    None => self.end(Ok(())),
-                    after => {
-                        self.reading = Some(read(bucket, after));
-                        Poll::Ready(Ok(StreamResult::Completed))
-                    }
-                }
+                Poll::Ready(Ok(if self.stream.is_over() { self.end(Ok(())) } else { StreamResult::Completed }))
             }
-            Err(failure) => {
-                let outcome = Err(error(failure, bucket.component())?);
-                self.end(outcome)
+            Poll::Ready(Err(failure)) => {
+                let error = error(failure, self.stream.bucket().component())?;
+                Poll::Ready(Ok(self.end(Err(error))))
             }
         }
     }

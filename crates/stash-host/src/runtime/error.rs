@@ -70,3 +70,11 @@ pub enum RuntimeError {
         reason: String,
     },
 }
+
+impl RuntimeError {
+    /// Whether the guest itself has failed, by what it did or how long it took; else it was not even called, and may do
+    /// well when it is.
+    pub(crate) fn is_of_the_guest(&self) -> bool {
+        matches!(self, Self::Trap { .. } | Self::Deadline { .. })
+    }
+}

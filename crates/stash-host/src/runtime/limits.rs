@@ -9,9 +9,10 @@ use wasmtime::ResourceLimiter;
 pub struct GuestLimits {
     /// Bytes of linear memory, over all its memories. Growing beyond fails inside the guest.
     pub memory_bytes: usize,
-    /// Elements in all its tables.
+    /// Elements in all its tables. A pool sets aside address space for so many in each table.
     pub table_elements: usize,
-    /// Handles that it may hold: files, streams and the like.
+    /// Handles on the host's resources that it may hold: files, buckets, connections and the like. It may have as many
+    /// streams, futures, tasks and resources of its own besides.
     pub resources: usize,
     /// How long a call may take, waiting included; `None` for as long as it likes. Needs a Tokio runtime with its timer
     /// on. A guest that hangs in a write to a stream that nobody reads is not ended by it.
@@ -19,14 +20,21 @@ pub struct GuestLimits {
 }
 
 impl Default for GuestLimits {
-    /// 1 GiB of memory, a million table elements, 10,000 handles, no deadline.
+    /// 1 GiB of memory, 100,000 table elements, 10,000 handles, no deadline. The largest toolchains' guests have some 20,000
+    /// functions that are called through a table.
     fn default() -> Self {
-        Self { memory_bytes: 1024 * 1024 * 1024, table_elements: 1_000_000, resources: 10_000, deadline: None }
+        Self { memory_bytes: 1024 * 1024 * 1024, table_elements: 100_000, resources: 10_000, deadline: None }
     }
 }
 
-/// Core instances, memories and tables in one component. A toolchain makes fewer than ten of each.
-const MAX_CORE_ITEMS: usize = 100;
+/// Core instances in one component. One made by several tools has some ten core modules, of which adapters are most.
+pub(super) const MAX_CORE_INSTANCES: u32 = 32;
+
+/// Memories in one component: most have one, and each takes 4 GiB of address space in a pool.
+pub(super) const MAX_MEMORIES: u32 = 4;
+
+/// Tables in one component.
+pub(super) const MAX_TABLES: u32 = 16;
 
 /// Counts what one guest has and refuses what is too much.
 pub(crate) struct Limiter {
@@ -62,15 +70,15 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        MAX_CORE_ITEMS
+        MAX_CORE_INSTANCES as usize
     }
 
     fn tables(&self) -> usize {
-        MAX_CORE_ITEMS
+        MAX_TABLES as usize
     }
 
     fn memories(&self) -> usize {
-        MAX_CORE_ITEMS
+        MAX_MEMORIES as usize
     }
 }
 

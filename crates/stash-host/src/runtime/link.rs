@@ -27,7 +27,7 @@ pub(super) fn link(
         // What the host has stays: a trap is put only where there is nothing.
         let (unknown, linked) = with_traps(&mut linker.clone(), component, |said| said.contains(MISSING));
         if let Ok(linked) = linked {
-            tracing::debug!("without {}", unknown.join(", "));
+            tracing::info!("without {}: they trap when called", unknown.join(", "));
             return Ok(linked);
         }
     }
@@ -41,20 +41,25 @@ const OFFER: &str = "this host has WASI 0.2 and 0.3 with wasi:http, wasi:config 
     0.2.0-draft and 0.2.0-draft2, wasmcloud:keyvalue 0.2.0, fermyon:spin/key-value 2.0.0, spin:key-value 3.0.0 and \
     stash:storage 0.1.0; --stub-unknown-imports lets it start without";
 
+/// Imports that one component may have of what nobody has: each is linked again for the next, so that a file with tens of
+/// thousands would keep whoever loads it busy.
+const MAX_UNKNOWN: usize = 100;
+
 /// Every import that nobody has, or has in another shape.
 fn missing(linker: &mut Linker<GuestState>, component: &Component, error: &wasmtime::Error) -> String {
     tracing::debug!("linking failed: {error:#}");
     linker.allow_shadowing(true);
-    let (unknown, _) = with_traps(linker, component, |_| true);
+    let (unknown, linked) = with_traps(linker, component, |_| true);
     if unknown.is_empty() {
         return format!("{error:#}; {OFFER}");
     }
-    format!("it imports {}, which this host does not have, or not in that shape; {OFFER}", unknown.join(", "))
+    let more = if unknown.len() >= MAX_UNKNOWN && linked.is_err() { " and more" } else { "" };
+    format!("it imports {}{more}, which this host does not have, or not in that shape; {OFFER}", unknown.join(", "))
 }
 
 /// What a component imports and cannot be linked with, and the component with traps in its place. Wasmtime tells the first
 /// such import; with traps in its place, the next. Asking it, and not looking names up, is what lets an interface of an
-/// older or newer WASI 0.2 count as there. It ends where `goes_on` says so of Wasmtime's words.
+/// older or newer WASI 0.2 count as there. It ends where `goes_on` says so of Wasmtime's words, and after [`MAX_UNKNOWN`].
 fn with_traps(
     linker: &mut Linker<GuestState>,
     component: &Component,
@@ -65,7 +70,7 @@ fn with_traps(
     let mut linked = linker.instantiate_pre(component);
     while let Err(error) = &linked {
         let said = format!("{error:#}");
-        if !goes_on(&said) {
+        if !goes_on(&said) || unknown.len() >= MAX_UNKNOWN {
             break;
         }
         let mut imports = kind.imports(component.engine());

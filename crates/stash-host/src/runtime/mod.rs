@@ -136,6 +136,12 @@ impl Runtime {
         let state = GuestState { wasi, http: WasiHttpCtx::new(), outbound, settings, table, storage, limiter };
         let mut store = Store::new(program.pre.engine(), state);
         store.limiter(|state| &mut state.limiter);
+        // Beside those on the host's resources, as many of the guest's own. Room for a stream is three entries.
+        let resources = self.limits().resources;
+        store.set_max_component_handles(resources.saturating_mul(2));
+        if let Some(concurrent) = store.concurrent_resource_table() {
+            concurrent.set_max_capacity(resources.saturating_mul(3));
+        }
         store.set_epoch_deadline(1);
         // The deadline itself is a timeout around the call: it needs only that the guest yields.
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));

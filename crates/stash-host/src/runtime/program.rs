@@ -38,7 +38,8 @@ impl Runtime {
     /// thread that others need. Compiling has no limits of its own: bound the size of components from strangers.
     ///
     /// # Errors
-    /// [`RuntimeError`]: the file cannot be read, is not a component, or imports what the host does not have.
+    /// [`RuntimeError`]: the file cannot be read, is not a component, imports what the host does not have, or has more
+    /// memories, tables or modules than a component may.
     pub fn load(&self, file: &Path) -> Result<Program, RuntimeError> {
         self.load_with(file, LoadOptions::default())
     }
@@ -63,7 +64,8 @@ impl Runtime {
     /// Compiles and links the component in `bytes`; `name` is what errors call it.
     ///
     /// # Errors
-    /// [`RuntimeError`]: it is not a component, or imports what the host does not have.
+    /// [`RuntimeError`]: it is not a component, imports what the host does not have, or has more memories, tables or modules
+    /// than a component may.
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Program, RuntimeError> {
         self.load_bytes_with(name, bytes, LoadOptions::default())
     }
@@ -91,7 +93,10 @@ impl Runtime {
             _ => {}
         }
         let (component, flavor) = self.compile(bytes).map_err(|error| match error {
-            NotCompiled::Refused(reason) => refuse(reason),
+            NotCompiled::Refused(error) => match too_large(&error) {
+                Some(reason) => RuntimeError::Start { guest: name.to_owned(), reason },
+                None => refuse(one_line(&error)),
+            },
             NotCompiled::Engine(error) => error,
         })?;
         let pre = link(&flavor.linker, &component, options)
@@ -107,17 +112,16 @@ impl Runtime {
             Ok(_) => {}
             // Validated before anything is compiled, so that asking costs little.
             Err(error) if format!("{error:#}").contains("async") => {}
-            Err(error) => return Err(NotCompiled::Refused(one_line(&error))),
+            Err(error) => return Err(NotCompiled::Refused(error)),
         }
         let concurrent = self.concurrent().map_err(NotCompiled::Engine)?;
-        let component =
-            Component::new(&concurrent.engine, bytes).map_err(|error| NotCompiled::Refused(one_line(&error)))?;
+        let component = Component::new(&concurrent.engine, bytes).map_err(NotCompiled::Refused)?;
         Ok((component, concurrent))
     }
 }
 
 enum NotCompiled {
-    Refused(String),
+    Refused(wasmtime::Error),
     Engine(RuntimeError),
 }
 
@@ -127,6 +131,17 @@ fn imports_wasi_3(component: &Component) -> bool {
     kind.imports(component.engine())
         .chain(kind.exports(component.engine()))
         .any(|(name, _)| name.starts_with("wasi:") && name.contains("@0.3."))
+}
+
+/// What a component has more of than an instance in the pool may, if that is the error: known before it is started.
+fn too_large(error: &wasmtime::Error) -> Option<String> {
+    let text = format!("{error:#}");
+    if let Some((_, reason)) = text.split_once("pooling allocator requirements: ") {
+        return Some(reason.to_owned());
+    }
+    let (reason, _) = text.split_once(" in the pooling allocator")?;
+    let has = reason.strip_prefix("The component transitively contains ");
+    Some(has.map_or_else(|| reason.to_owned(), |has| format!("it has {has}")))
 }
 
 /// An error about a file's contents on one line; errors of the text form draw the place on several.

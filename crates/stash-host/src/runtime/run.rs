@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p3::bindings as p3;
@@ -89,6 +89,10 @@ pub(super) fn not_started(guest: &str, error: &wasmtime::Error) -> RuntimeError 
 
 /// The trap itself for the error; where in the guest it happened for the log.
 pub(super) fn trap(guest: &str, error: &wasmtime::Error) -> RuntimeError {
+    if error.is::<PoolConcurrencyLimitError>() {
+        // Its stack comes from the pool too.
+        return RuntimeError::Start { guest: guest.to_owned(), reason: format!("{error:#}") };
+    }
     if let Some(place) = error.downcast_ref::<WasmBacktrace>() {
         tracing::info!("{guest} trapped: {place}");
     }

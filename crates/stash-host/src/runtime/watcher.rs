@@ -37,6 +37,16 @@ enum Kind {
     Wasmcloud(watch_wasmcloud::WatchServicePre<GuestState>),
 }
 
+impl Kind {
+    fn interface(&self) -> &'static str {
+        match self {
+            Self::Draft(_) => "wasi:keyvalue/watcher@0.2.0-draft",
+            Self::Draft2(_) => "wasi:keyvalue/watcher@0.2.0-draft2",
+            Self::Wasmcloud(_) => "wasmcloud:keyvalue/watcher@0.2.0",
+        }
+    }
+}
+
 /// What a watcher is told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Told<'a> {
@@ -49,9 +59,16 @@ pub(crate) struct Told<'a> {
 
 impl Runtime {
     /// The guest as one that is told of changes; `None` where it does not export `wasi:keyvalue/watcher` or
-    /// `wasmcloud:keyvalue/watcher`. A call may take `timeout`.
+    /// `wasmcloud:keyvalue/watcher`. A call may take `timeout`. Of a guest that exports several of these the first is told, in
+    /// the order `wasi:keyvalue` 0.2.0-draft, 0.2.0-draft2, `wasmcloud:keyvalue`, and a warning says so: they are one
+    /// guest's ways to be told of the same changes.
     pub fn watcher(&self, program: &Program, timeout: Duration, make_context: MakeContext) -> Option<Watcher> {
-        let kind = kind(program)?;
+        let mut kinds = kinds(program).into_iter();
+        let kind = kinds.next()?;
+        for other in kinds {
+            let (told, other) = (kind.interface(), other.interface());
+            tracing::warn!("{} exports {other} too, which is not told of changes: {told} is", program.name);
+        }
         let (runtime, program) = (self.clone(), program.clone());
         Some(Watcher { inner: Arc::new(Inner { runtime, program, make_context, timeout, kind }) })
     }
@@ -60,16 +77,17 @@ impl Runtime {
 impl Program {
     /// Whether it is told of changes; see [`Runtime::watcher`].
     pub fn is_watcher(&self) -> bool {
-        kind(self).is_some()
+        !kinds(self).is_empty()
     }
 }
 
-fn kind(program: &Program) -> Option<Kind> {
+/// Every watcher that a guest exports.
+fn kinds(program: &Program) -> Vec<Kind> {
     let pre = || program.pre.clone();
     let draft = watch_draft::WatchServicePre::new(pre()).ok().map(Kind::Draft);
-    draft
-        .or_else(|| watch_draft2::WatchServicePre::new(pre()).ok().map(Kind::Draft2))
-        .or_else(|| watch_wasmcloud::WatchServicePre::new(pre()).ok().map(Kind::Wasmcloud))
+    let draft2 = watch_draft2::WatchServicePre::new(pre()).ok().map(Kind::Draft2);
+    let wasmcloud = watch_wasmcloud::WatchServicePre::new(pre()).ok().map(Kind::Wasmcloud);
+    [draft, draft2, wasmcloud].into_iter().flatten().collect()
 }
 
 impl Watcher {

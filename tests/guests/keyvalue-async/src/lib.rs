@@ -27,6 +27,10 @@ impl Guest for Suite {
         spin3::stream_keys(number).await
     }
 
+    async fn hold_streams(keys: u32, streams: u32) -> Result<u32, String> {
+        spin3::hold_streams(keys, streams).await
+    }
+
     async fn count(times: u32) -> Result<i64, String> {
         wasmcloud2::count(times).await
     }

@@ -43,17 +43,34 @@ pub(crate) fn over_the_cap(bytes: &str) -> Told {
     for keys in keys.chunks(1000) {
         ok(batch::set_many(&bucket, keys))?;
     }
-    told.push(other(bucket.list_keys(None)));
-    told.push(match draft.list_keys(None) {
-        Err(store1::Error::Other(text)) => text,
-        answer => format!("{answer:?}"),
-    });
     told.push(match spin.get_keys() {
         Err(key_value::Error::Other(text)) => text,
         answer => format!("{answer:?}"),
     });
     told.dedup();
     Ok(told.join("; "))
+}
+
+/// Lists keys whose list is larger than `bytes`: how many came on the first page, and in all.
+pub(crate) fn long_list(bytes: &str) -> Told {
+    let bytes: usize = number(bytes)?;
+    let (bucket, draft) = (ok(store::open("long"))?, ok(store1::open("long"))?);
+    let keys: Vec<_> = (0..bytes / 50).map(|n| (format!("{n:0100}"), Vec::new())).collect();
+    for keys in keys.chunks(1000) {
+        ok(batch::set_many(&bucket, keys))?;
+    }
+    let first = ok(bucket.list_keys(None))?;
+    let (mut all, mut cursor, count) = (first.keys, first.cursor, ok(draft.list_keys(None))?.keys.len());
+    if all.len() != count {
+        return Err(format!("{} keys in one shape and {count} in another", all.len()));
+    }
+    while cursor.is_some() {
+        let page = ok(bucket.list_keys(cursor.as_deref()))?;
+        all.extend(page.keys);
+        cursor = page.cursor;
+    }
+    let whole = all.iter().eq(keys.iter().map(|(key, _)| key));
+    Ok(format!("{count} keys first, {} in all, whole: {whole}", all.len()))
 }
 
 /// Opens buckets until there is no room for another, and goes on.

@@ -31,6 +31,7 @@ impl Guest for Mixed {
             ("config", [key]) => shapes::config(key),
             ("log", [context, message]) => Ok(shapes::log(context, message)),
             ("over-the-cap", [bytes]) => hostile::over_the_cap(bytes),
+            ("long-list", [bytes]) => hostile::long_list(bytes),
             ("handles", []) => hostile::handles(),
             ("names", []) => hostile::names(),
             ("keys", []) => hostile::keys(),

@@ -408,8 +408,11 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<GuestState>, result: Result<(), wasmtime::Error>) {
-        if let Err(error) = result {
-            tracing::warn!("an instance ended with all its requests: {}", trap(&self.guest, &error));
+        match result {
+            // What it says of an instance whose task was dropped, too: at the server's end.
+            Err(error) if error.to_string() == "worker panicked" => tracing::debug!("an instance was dropped"),
+            Err(error) => tracing::warn!("an instance ended with all its requests: {}", trap(&self.guest, &error)),
+            Ok(()) => {}
         }
         drop(store);
     }

@@ -11,18 +11,23 @@ use std::time::Duration;
 
 use stash_core::{ChangesRequest, ComponentStorage, StorageExt};
 use stash_host::{ComponentStore, GuestContext, GuestLimits, StashConfig, StoreUrl, follow, start_watching};
-use stash_tests::WATCHER;
 use stash_tests::support::{Host, Place};
+use stash_tests::{WATCHER, WATCHER_DRAFT2, WATCHER_WASMCLOUD};
 use wasmtime_wasi::WasiCtx;
 
 /// A component whose watcher runs until the task is aborted.
 fn watched(host: &Host, id: &str, timeout: Duration) -> (ComponentStore, tokio::task::JoinHandle<()>) {
+    watched_by(WATCHER, host, id, timeout)
+}
+
+/// The same with this guest.
+fn watched_by(guest: &str, host: &Host, id: &str, timeout: Duration) -> (ComponentStore, tokio::task::JoinHandle<()>) {
     let store = host.component(id);
     let context = {
         let store = store.clone();
         Arc::new(move || GuestContext::new(store.clone(), WasiCtx::builder().build()))
     };
-    let watcher = host.runtime.watcher(&host.load(WATCHER), timeout, context).expect("it exports a watcher");
+    let watcher = host.runtime.watcher(&host.load(guest), timeout, context).expect("it exports a watcher");
     (store.clone(), tokio::spawn(follow(watcher, store)))
 }
 
@@ -32,6 +37,20 @@ async fn until(store: &ComponentStore, key: &str, value: &str) {
     while store.get(key).await.unwrap().as_deref() != Some(value.as_bytes()) {
         let request = ChangesRequest::since(since);
         since = store.next_changes(&request, tokio::time::sleep(Duration::from_mins(1))).await.unwrap().through;
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_of_every_interface_is_told() {
+    let host = Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await;
+    for (number, guest) in [WATCHER, WATCHER_DRAFT2, WATCHER_WASMCLOUD].into_iter().enumerate() {
+        let (store, task) = watched_by(guest, &host, &format!("app/watched/{number}"), Duration::from_mins(1));
+        start_watching(&store).await.unwrap();
+        store.set("k", "1").await.unwrap();
+        until(&store, "seen/k", "1").await;
+        store.delete("k").await.unwrap();
+        until(&store, "seen/k", "deleted").await;
+        task.abort();
     }
 }
 

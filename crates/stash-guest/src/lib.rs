@@ -73,7 +73,7 @@ pub type Version = u64;
 
 /// The interface itself, as wit-bindgen shows it.
 pub mod raw {
-    pub use crate::bindings::stash::storage::{capabilities, collections, store, transactions, types};
+    pub use crate::bindings::stash::storage::{capabilities, changes, collections, store, transactions, types};
 }
 
 /// The component's present version: it has grown when any of its records was changed.

@@ -144,6 +144,8 @@ async fn feature_flags_are_set_asked_and_waited_for() {
     let (told, changed) = tokio::join!(server.ask("GET", &target, ""), server.ask("PUT", "/search", "off"));
     assert_eq!(changed.status, 204);
     is_text(&told, 200, "new-cart on\nsearch off\n");
+    // A version that there has never been is no reason to wait.
+    is_text(&server.ask("GET", "/?after=999999", "").await, 200, "new-cart on\nsearch off\n");
     assert_eq!(server.ask("GET", "/?after=x", "").await.status, 400);
 
     assert_eq!(server.ask("DELETE", "/new-cart", "").await.said(), (204, ""));

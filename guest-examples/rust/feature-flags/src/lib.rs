@@ -6,14 +6,15 @@
 mod http;
 
 use http::{Answer, IncomingRequest, Method, Request, ResponseOutparam};
+use stash_guest::raw::changes::{self, PollOptions};
+use stash_guest::raw::types;
 use stash_guest::{Collection, Entry, Error, Range, SetOptions, Text, Version};
 use std::fmt::Write;
-use std::time::{Duration, Instant};
 
 /// How long whoever waits for a change is let wait; then he asks again.
-const WAIT: Duration = Duration::from_secs(20);
-/// How often it is looked.
-const POLL: Duration = Duration::from_millis(100);
+const WAIT_MILLIS: u32 = 20_000;
+/// The collection.
+const FLAGS: &str = "flags";
 
 /// Each flag's state under its name; what it is about and who set it are attributes.
 type Flags = Collection<String, Text>;
@@ -31,7 +32,7 @@ impl wasip2::exports::http::incoming_handler::Guest for FeatureFlags {
 wasip2::http::proxy::export!(FeatureFlags);
 
 fn answer(request: &Request) -> Result<Answer, Error> {
-    let flags = Flags::open_or_create("flags")?;
+    let flags = Flags::open_or_create(FLAGS)?;
     let name = request.name();
     match request.method {
         Method::Get if name.is_empty() => match request.parameter("after").map(str::parse) {
@@ -88,17 +89,28 @@ fn list(flags: &Flags) -> Result<Answer, Error> {
     Ok(Answer::text(200, text).header("x-version", version.to_string()))
 }
 
-/// Waits until the component has a later version than this, and says whether it has. A host that tells of changes needs no
-/// looking: this is the one place that would change.
+/// Waits until a flag has changed after this version of the component, and says whether one has.
 fn changed_after(version: Version) -> Result<bool, Error> {
-    let begin = Instant::now();
-    while stash_guest::version()? <= version {
-        if begin.elapsed() >= WAIT {
-            return Ok(false);
+    let options = PollOptions {
+        collection: Some(FLAGS.to_owned()),
+        prefix: None,
+        limit: Some(1),
+        wait_millis: Some(WAIT_MILLIS),
+        values: false,
+    };
+    let (mut since, mut started) = (version, false);
+    loop {
+        match changes::poll(since, &options) {
+            Ok(page) if !page.changes.is_empty() => return Ok(true),
+            Ok(page) if page.more => since = page.through,
+            Ok(_) => return Ok(false),
+            // Nobody has asked before: from now on they are kept.
+            Err(types::Error::VersionForgotten(_)) if !started && changes::start()? <= since => started = true,
+            // It may have, or the version is not one of this component's.
+            Err(types::Error::VersionForgotten(_)) => return Ok(true),
+            Err(error) => return Err(error.into()),
         }
-        std::thread::sleep(POLL);
     }
-    Ok(true)
 }
 
 /// How a flag is.

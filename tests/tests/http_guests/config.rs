@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stash_tests::http::{Connection, Server};
 use stash_tests::support::Place;
-use stash_tests::{COUNTER, MIRROR, SHORT_LINKS};
+use stash_tests::{ANSWERS, COUNTER, MIRROR, SHORT_LINKS, WATCHER};
 
 /// A place with a configuration, and copies of components in its folders `a` and `b`.
 fn place_with(config: &str) -> Place {
@@ -51,6 +51,46 @@ async fn different_components_never_share_data_unnoticed() {
     let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
     assert_eq!(server.ask("PUT", "/b/n", "https://a").await.status, 201);
     assert_eq!(server.ask("GET", "/a/n", "").await.text, "0\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_stands_beside_the_component_that_it_watches() {
+    let place = place_with(
+        &(component("a/app.wasm", "id = \"app/w/1\"") + &component(WATCHER, "id = \"app/w/1\"").replace('\\', "/")),
+    );
+    let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
+    assert_eq!(server.ask("POST", "/n", "").await.text, "1\n");
+    server.wait_for("app/w/1: on-set n 1");
+    assert_eq!(server.ask("DELETE", "/n", "").await.status, 204);
+    server.wait_for("app/w/1: on-delete n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_preset_and_deleted_stays_so_when_the_component_is_loaded_again() {
+    let place = place_with(&component("a/app.wasm", "preset = { \"default/n\" = \"5\" }"));
+    let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
+    assert_eq!(server.ask("GET", "/n", "").await.text, "5\n");
+    assert_eq!(server.ask("DELETE", "/n", "").await.status, 204);
+    std::fs::copy(COUNTER, place.path().join("a/new.wasm")).unwrap();
+    std::fs::rename(place.path().join("a/new.wasm"), place.path().join("a/app.wasm")).unwrap();
+    server.wait_for("a/app.wasm has changed and was loaded again");
+    assert_eq!(server.ask("GET", "/n", "").await.text, "0\n");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_twice_for_the_end_waits_for_nobody() {
+    let place = Place::new();
+    let server = Server::start(&place, ANSWERS, ["--timeout", "600s", "--grace", "600s", "--admin", "127.0.0.1:0"]);
+    let mut connection = server.connect().await;
+    let asked = tokio::spawn(async move { connection.send("GET", "/hang!", http_body_util::Empty::new()).await });
+    super::server::is_at_work(&server).await;
+    server.ask_to_end();
+    server.wait_for("ending: ");
+    server.ask_to_end();
+    server.wait_for("the requests under way were cut off");
+    assert_eq!(server.ended().code(), Some(130));
+    assert!(asked.await.unwrap().is_err());
 }
 
 #[test]

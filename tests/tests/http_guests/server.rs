@@ -34,7 +34,7 @@ const WITH_OPERATORS: [&str; 2] = ["--admin", "127.0.0.1:0"];
 
 /// Asks a server, which has [`WITH_OPERATORS`], until it is at work on one request.
 #[cfg(unix)]
-async fn is_at_work(server: &Server) {
+pub(super) async fn is_at_work(server: &Server) {
     let mut operator = Connection::http1(server.admin.unwrap()).await;
     let deadline = Instant::now() + Duration::from_mins(2);
     let one = |line: &str| line.contains("http_requests_under_way") && line.ends_with(" 1");

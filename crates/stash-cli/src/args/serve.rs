@@ -25,14 +25,17 @@ A configuration file has several components, each with its path or host:
   addr = \"127.0.0.1:8080\"
   [[component]]
   file = \"counter.wasm\"          # from the file's own folder
-  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets, preset, quota,
-                                   # stub-unknown-imports
+  id = \"shop/counter/001\"        # also: env, dirs, settings, allow-http, allow-buckets,
+                                   # preset, quota, stub-unknown-imports
   path = \"/counter\"              # also: host, keep-path
+
+A component that exports wasi:keyvalue/watcher is told of every change of its own data, after the commit. It may stand in a
+file beside the one that answers requests, with the same id.
 
 What components print goes to standard error, each line with the component's id in front.
 A folder that a component is given must not have components, the configuration or the store in it.
 
-It ends at Ctrl-C or SIGTERM, when the requests under way are answered.
+It ends at Ctrl-C or SIGTERM, when the requests under way are answered; at once when asked again.
 
 Exit codes: 0 after a request to end, 1 where it could not be started, 130 where requests had to be cut off")]
 pub(crate) struct ServeArguments {

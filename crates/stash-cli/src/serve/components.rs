@@ -51,18 +51,15 @@ pub(super) fn guests(
     for component in &config.component {
         let path = component.path.clone().unwrap_or_else(|| "/".to_owned());
         let reached = Reached { host: component.host.clone(), path, keep_path: component.keep_path };
-        let same = |(_, other): &&(Guest, Reached)| {
-            other.host == reached.host && other.path.trim_end_matches('/') == reached.path.trim_end_matches('/')
-        };
-        if let Some((other, _)) = guests.iter().find(same) {
-            bail!("two components are to be reached at '{}', one of them {}", reached.path, other.file.display());
-        }
         let guest = component.guest(folder)?;
-        if let Some((other, _)) = guests.iter().find(|(other, _)| other.id == guest.id)
+        // Two that have it written are meant to be one: what answers requests, and what watches for it.
+        let mut others = config.component.iter().zip(&guests);
+        if let Some((_, (other, _))) = others
+            .find(|(other, (guest_of, _))| guest_of.id == guest.id && (other.id.is_none() || component.id.is_none()))
             && !is_same_file(&other.file, &guest.file)
         {
             bail!(
-                "{} and {} would both be {} and share its data; give one of them an 'id' of its own",
+                "{} and {} would both be {} and share its data; give one of them an 'id' of its own, or both the same",
                 other.file.display(),
                 guest.file.display(),
                 guest.id
@@ -71,6 +68,16 @@ pub(super) fn guests(
         guests.push((guest, reached));
     }
     Ok(guests)
+}
+
+/// That a component which answers requests is reached where no other one is.
+pub(super) fn check_reached(guest: &Guest, reached: &Reached, others: &[(String, String)]) -> Result<(String, String)> {
+    let path = reached.path.trim_end_matches('/').to_owned();
+    let place = (reached.host.clone().unwrap_or_default(), path);
+    if others.contains(&place) {
+        bail!("two components are to be reached at '{}', one of them {}", reached.path, guest.file.display());
+    }
+    Ok(place)
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {

@@ -44,7 +44,7 @@ pub(super) struct Config {
 pub(super) struct Component {
     file: String,
     #[serde(default, deserialize_with = "text")]
-    id: Option<ComponentId>,
+    pub(super) id: Option<ComponentId>,
     #[serde(default, deserialize_with = "host")]
     pub(super) host: Option<String>,
     #[serde(default, deserialize_with = "text")]

@@ -18,7 +18,6 @@ use stash_host::{
     Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StashConfig,
     StoreUrl, follow, start_watching,
 };
-use tracing::info;
 
 use crate::args::{GuestOptions, ServeArguments, StoreArguments};
 use crate::guest::{Guest, Protected};
@@ -50,18 +49,18 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let store_config = options.store_config();
     let limits_of = components::quotas(&config, &guests, store_config.limits)?;
     let protected: Arc<[Protected]> = components::protected(&guests, config_file.as_deref(), options).into();
-    let mut loaded = Vec::new();
+    let (mut loaded, mut places) = (Vec::new(), Vec::new());
     // Before the store: guests that cannot run make none.
     for (guest, route) in guests {
         guest.check_folders(&protected).with_context(|| format!("the component {}", guest.file.display()))?;
         // Before it is loaded: a change from now on is another component.
         let watch = FileWatch::new(&guest.file, RELOAD);
         let program = guest.load_file(&runtime).await?;
-        if !program.is_watcher() {
-            match program.check_http() {
-                Err(error) if program.is_command() => bail!("{error}; 'stash run' runs it"),
-                checked => checked?,
-            }
+        match program.check_http() {
+            Ok(()) => places.push(components::check_reached(&guest, &route, &places)?),
+            Err(_) if program.is_watcher() => {}
+            Err(error) if program.is_command() => bail!("{error}; 'stash run' runs it"),
+            Err(error) => return Err(error.into()),
         }
         loaded.push((guest, route, program, watch));
     }
@@ -81,7 +80,9 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
             protected: Arc::clone(&protected),
             printed: printed.clone(),
         };
-        let make_context = served.make_context().await?;
+        // Once, and not when its file has changed: what the component has deleted since stays so.
+        served.guest.storage(&served.stash).await?;
+        let make_context = served.make_context()?;
         let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
         let is_watcher = watcher.is_some();
         // One that is reached in two ways is told of each change once.
@@ -125,11 +126,25 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         }
     }
     let watching: Vec<_> = watchers.into_iter().map(|(watcher, store)| tokio::spawn(follow(watcher, store))).collect();
+    let (asked, again) = tokio::sync::oneshot::channel();
     let ended = server.run(async {
         interrupted.await;
-        output::say("ending: waiting for the requests under way");
+        // Heard from before it is said on.
+        let again = Box::pin(crate::signals::interrupted());
+        output::say("ending: waiting for the requests under way (ask again to cut them off)");
+        let _ = asked.send(again);
     });
-    let ended = ended.await;
+    let at_once = async {
+        match again.await {
+            Ok(again) => again.await,
+            // The server has ended by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let (ended, at_once) = tokio::select! {
+        ended = ended => (ended, false),
+        _ = at_once => (false, true),
+    };
     // A watcher goes on where it was when it is served again.
     for watcher in watching {
         watcher.abort();
@@ -140,7 +155,11 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     if ended {
         return Ok(ExitCode::SUCCESS);
     }
-    output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
+    if at_once {
+        output::say("the requests under way were cut off");
+    } else {
+        output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
+    }
     Ok(ExitCode::from(130))
 }
 
@@ -192,8 +211,8 @@ impl Served {
     }
 
     /// What each instance is given.
-    async fn make_context(&self) -> Result<MakeContext> {
-        let storage = self.guest.storage(&self.stash).await?;
+    fn make_context(&self) -> Result<MakeContext> {
+        let storage = self.storage();
         // What cannot be given is said now, not with the first request.
         self.guest.wasi(&self.url)?;
         let (guest, url, printed) = (self.guest.clone(), self.url.clone(), self.printed.clone());
@@ -210,7 +229,7 @@ impl Served {
     async fn load(&self) -> Result<HttpGuest> {
         self.guest.check_folders(&self.protected)?;
         let program = self.guest.load_file(&self.runtime).await?;
-        Ok(self.runtime.http(&program, self.limits.clone(), self.make_context().await?)?)
+        Ok(self.runtime.http(&program, self.limits.clone(), self.make_context()?)?)
     }
 }
 
@@ -222,7 +241,7 @@ async fn reload(served: Served, app: App, mut watch: FileWatch) {
         match served.load().await {
             Ok(guest) => {
                 app.replace(guest);
-                info!("{} was loaded again", file.display());
+                output::say(&format!("{} has changed and was loaded again", file.display()));
             }
             Err(error) => output::say(&format!(
                 "{} has changed and cannot be loaded, so what was loaded before goes on: {}",

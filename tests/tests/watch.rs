@@ -9,8 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stash_core::{ChangesRequest, ComponentStorage, StorageExt};
-use stash_host::{ComponentStore, GuestContext, GuestLimits, StashConfig, StoreUrl, follow, start_watching};
+use stash_core::{ChangesRequest, CollectionSettings, ComponentStorage, StorageExt};
+use stash_host::{
+    ComponentStore, GuestContext, GuestLimits, KeyValueConfig, StashConfig, StorageCtx, StoreUrl, follow,
+    start_watching,
+};
 use stash_tests::support::{Host, Place};
 use stash_tests::{WATCHER, WATCHER_DRAFT2, WATCHER_WASMCLOUD};
 use wasmtime_wasi::WasiCtx;
@@ -52,6 +55,28 @@ async fn a_watcher_of_every_interface_is_told() {
         until(&store, "seen/k", "deleted").await;
         task.abort();
     }
+}
+
+#[tokio::test]
+async fn a_watcher_is_not_told_of_buckets_that_it_may_not_open() {
+    let host = Host::new(&StoreUrl::Memory, StashConfig::default(), GuestLimits::default()).await;
+    let store = host.component("app/w/1");
+    let allowed = KeyValueConfig { allowed: Some(["default".to_owned()].into()), ..KeyValueConfig::default() };
+    let (allowed, lent) = (Arc::new(allowed), store.clone());
+    let context = Arc::new(move || {
+        let context = GuestContext::new(lent.clone(), WasiCtx::builder().build());
+        GuestContext { storage: StorageCtx::new(lent.clone()).with_keyvalue(Arc::clone(&allowed)), ..context }
+    });
+    let watcher = host.runtime.watcher(&host.load(WATCHER), Duration::from_mins(1), context).unwrap();
+    start_watching(&store).await.unwrap();
+    let task = tokio::spawn(follow(watcher, store.clone()));
+    let other =
+        store.open_or_create_collection(&"other".parse().unwrap(), &CollectionSettings::default()).await.unwrap();
+    other.set("k", "1").await.unwrap();
+    store.set("k", "1").await.unwrap();
+    until(&store, "seen/k", "1").await;
+    assert_eq!(other.get("seen/k").await.unwrap(), None);
+    task.abort();
 }
 
 #[tokio::test]

@@ -66,6 +66,29 @@ async fn a_watcher_stands_beside_the_component_that_it_watches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_is_loaded_again_when_its_file_changes() {
+    let entries = component("a/app.wasm", "id = \"app/w/1\"") + &component("data/w.wasm", "id = \"app/w/1\"");
+    let place = place_with(&entries);
+    let replace = |with: &str| {
+        std::fs::copy(with, place.path().join("data/new.wasm")).unwrap();
+        std::fs::rename(place.path().join("data/new.wasm"), place.path().join("data/w.wasm")).unwrap();
+    };
+    replace(WATCHER);
+    let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);
+    assert_eq!(server.ask("POST", "/n", "").await.text, "1\n");
+    server.wait_for("app/w/1: on-set n 1");
+    // What is no watcher is not taken.
+    replace(COUNTER);
+    server.wait_for("data/w.wasm has changed and cannot be loaded");
+    assert_eq!(server.ask("POST", "/n", "").await.text, "2\n");
+    server.wait_for("app/w/1: on-set n 2");
+    replace(WATCHER);
+    server.wait_for("data/w.wasm has changed and was loaded again");
+    assert_eq!(server.ask("POST", "/n", "").await.text, "3\n");
+    server.wait_for("app/w/1: on-set n 3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_preset_and_deleted_stays_so_when_the_component_is_loaded_again() {
     let place = place_with(&component("a/app.wasm", "preset = { \"default/n\" = \"5\" }"));
     let server = Server::start(&place, "--config-file=stash.toml", ["--no-code-cache"]);

@@ -15,8 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
-    Allocation, ComponentStore, HttpGuest, HttpLimits, MakeContext, Runtime, RuntimeConfig, Stash, StashConfig,
-    StoreUrl, follow, start_watching,
+    Allocation, ComponentStore, HttpLimits, MakeContext, Program, Runtime, RuntimeConfig, Stash, StashConfig, StoreUrl,
+    Watcher, follow, start_watching,
 };
 
 use crate::args::{GuestOptions, ServeArguments, StoreArguments};
@@ -85,23 +85,24 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         let make_context = served.make_context()?;
         let watcher = served.runtime.watcher(&program, timeout, Arc::clone(&make_context));
         let is_watcher = watcher.is_some();
+        let following = Following::default();
         // One that is reached in two ways is told of each change once.
         if let Some(watcher) = watcher.filter(|_| watched.insert(served.guest.id.clone())) {
             // Before anybody is told that it is served: what changes from then on is the watcher's.
             start_watching(&served.storage()).await?;
-            watchers.push((watcher, served.storage()));
+            watchers.push((watcher, served.storage(), following.clone()));
         }
         let app = match served.runtime.http(&program, served.limits.clone(), make_context) {
-            Ok(http) => App::new(served.guest.id.clone(), http),
+            Ok(http) => Some(App::new(served.guest.id.clone(), http)),
             // It is not called, and told of changes all the same.
             Err(_) if is_watcher => {
                 output::say(&format!("watching for {}, which answers no requests", served.guest.id));
-                continue;
+                None
             }
             Err(error) => return Err(error.into()),
         };
-        routes.push(Route { host, path, keep_path, app: app.clone() });
-        reloads.push((served, app, watch));
+        routes.extend(app.clone().map(|app| Route { host, path, keep_path, app }));
+        reloads.push((served, app, following, watch));
     }
 
     let serve_config = serve_config(&arguments, &config, max_requests)?;
@@ -121,11 +122,15 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         output::say(&format!("health and metrics on http://{admin}/healthz and http://{admin}/metrics"));
     }
     if !arguments.no_reload && config.reload.unwrap_or(true) {
-        for (served, app, watch) in reloads {
-            tokio::spawn(reload(served, app, watch));
+        for (served, app, following, watch) in reloads {
+            tokio::spawn(reload(served, app, following, watch));
         }
     }
-    let watching: Vec<_> = watchers.into_iter().map(|(watcher, store)| tokio::spawn(follow(watcher, store))).collect();
+    let mut watching = Vec::new();
+    for (watcher, store, following) in watchers {
+        following.go_on_with(watcher, store).await;
+        watching.push(following);
+    }
     let (asked, again) = tokio::sync::oneshot::channel();
     let ended = server.run(async {
         interrupted.await;
@@ -146,8 +151,8 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         _ = at_once => (false, true),
     };
     // A watcher goes on where it was when it is served again.
-    for watcher in watching {
-        watcher.abort();
+    for following in watching {
+        following.stop().await;
     }
     if access_lines.is_some_and(|lines| !lines.flush(LAST_LINES)) {
         tracing::warn!("the last lines of the access log were lost: nobody has read them in time");
@@ -226,23 +231,49 @@ impl Served {
         }))
     }
 
-    async fn load(&self) -> Result<HttpGuest> {
+    /// Loads what is in the file now.
+    async fn load(&self) -> Result<(Program, MakeContext)> {
         self.guest.check_folders(&self.protected)?;
-        let program = self.guest.load_file(&self.runtime).await?;
-        Ok(self.runtime.http(&program, self.limits.clone(), self.make_context()?)?)
+        Ok((self.guest.load_file(&self.runtime).await?, self.make_context()?))
+    }
+}
+
+/// The task in which a component is told of changes; none, where it is not, or another one of its id is.
+#[derive(Clone, Default)]
+struct Following(Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>);
+
+impl Following {
+    /// Tells this watcher from now on, from where the one before it was.
+    async fn go_on_with(&self, watcher: Watcher, store: ComponentStore) {
+        let mut task = self.0.lock().await;
+        end(task.take()).await;
+        *task = Some(tokio::spawn(follow(watcher, store)));
+    }
+
+    async fn is_on(&self) -> bool {
+        self.0.lock().await.is_some()
+    }
+
+    async fn stop(&self) {
+        end(self.0.lock().await.take()).await;
+    }
+}
+
+/// Two that go on from one place would tell each change twice: waits until it is over.
+async fn end(task: Option<tokio::task::JoinHandle<()>>) {
+    if let Some(task) = task {
+        task.abort();
+        let _ = task.await;
     }
 }
 
 /// Loads the component again whenever its file changes; one that cannot be loaded changes nothing.
-async fn reload(served: Served, app: App, mut watch: FileWatch) {
+async fn reload(served: Served, app: Option<App>, following: Following, mut watch: FileWatch) {
     let file = &served.guest.file;
     loop {
         watch.changed().await;
-        match served.load().await {
-            Ok(guest) => {
-                app.replace(guest);
-                output::say(&format!("{} has changed and was loaded again", file.display()));
-            }
+        match load_again(&served, app.as_ref(), &following).await {
+            Ok(()) => output::say(&format!("{} has changed and was loaded again", file.display())),
             Err(error) => output::say(&format!(
                 "{} has changed and cannot be loaded, so what was loaded before goes on: {}",
                 file.display(),
@@ -250,4 +281,23 @@ async fn reload(served: Served, app: App, mut watch: FileWatch) {
             )),
         }
     }
+}
+
+async fn load_again(served: &Served, app: Option<&App>, following: &Following) -> Result<()> {
+    let (program, make_context) = served.load().await?;
+    let http = match app {
+        Some(app) => Some((app, served.runtime.http(&program, served.limits.clone(), Arc::clone(&make_context))?)),
+        None => None,
+    };
+    if following.is_on().await {
+        let timeout = served.limits.timeout.unwrap_or(Duration::MAX);
+        let Some(watcher) = served.runtime.watcher(&program, timeout, make_context) else {
+            bail!("it is no watcher any more");
+        };
+        following.go_on_with(watcher, served.storage()).await;
+    }
+    if let Some((app, http)) = http {
+        app.replace(http);
+    }
+    Ok(())
 }

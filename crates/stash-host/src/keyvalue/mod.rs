@@ -52,6 +52,12 @@ impl KeyValueConfig {
         let name = if bucket::is_default(identifier) { "default" } else { identifier };
         allowed.contains(label.unwrap_or(name))
     }
+
+    /// Whether one of the names that may be opened is this collection's.
+    pub(crate) fn allows_collection(&self, collection: Option<&CollectionName>) -> bool {
+        let Some(allowed) = &self.allowed else { return true };
+        allowed.iter().any(|name| collection_of(name).is_ok_and(|allowed| allowed.as_ref() == collection))
+    }
 }
 
 /// The collection that the bucket with this name is; `None` for the default one.

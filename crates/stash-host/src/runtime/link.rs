@@ -39,7 +39,7 @@ const MISSING: &str = "implementation is missing";
 
 const OFFER: &str = "this host has WASI 0.2 and 0.3 with wasi:http, wasi:config and wasi:logging, wasi:keyvalue \
     0.2.0-draft and 0.2.0-draft2, wasmcloud:keyvalue 0.2.0, fermyon:spin/key-value 2.0.0, spin:key-value 3.0.0 and \
-    stash:storage 0.1.0; --stub-unknown-imports lets it start without";
+    stash:storage 0.1.0";
 
 /// Imports that one component may have of what nobody has: each is linked again for the next, so that a file with tens of
 /// thousands would keep whoever loads it busy.
@@ -48,13 +48,21 @@ const MAX_UNKNOWN: usize = 100;
 /// Every import that nobody has, or has in another shape.
 fn missing(linker: &mut Linker<GuestState>, component: &Component, error: &wasmtime::Error) -> String {
     tracing::debug!("linking failed: {error:#}");
+    // With traps for what nobody has, Wasmtime tells what has another shape.
+    let (absent, left) = with_traps(&mut linker.clone(), component, |said| said.contains(MISSING));
     linker.allow_shadowing(true);
-    let (unknown, linked) = with_traps(linker, component, |_| true);
-    if unknown.is_empty() {
-        return format!("{error:#}; {OFFER}");
+    let (mut others, linked) = with_traps(linker, component, |_| true);
+    let more = if others.len() >= MAX_UNKNOWN && linked.is_err() { " and more" } else { "" };
+    others.retain(|name| !absent.contains(name));
+    let absent = format!("it imports {}{more}, which this host does not have", absent.join(", "));
+    match left {
+        Err(error) if !others.is_empty() => {
+            let others = others.join(", ");
+            format!("it imports {others} with other functions or types than this host has them: {error:#}")
+        }
+        Err(error) if more.is_empty() => format!("{error:#}; {OFFER}"),
+        _ => format!("{absent}; {OFFER}; --stub-unknown-imports lets it start without"),
     }
-    let more = if unknown.len() >= MAX_UNKNOWN && linked.is_err() { " and more" } else { "" };
-    format!("it imports {}{more}, which this host does not have, or not in that shape; {OFFER}", unknown.join(", "))
 }
 
 /// What a component imports and cannot be linked with, and the component with traps in its place. Wasmtime tells the first

@@ -96,7 +96,7 @@ impl Watcher {
         &self.inner.program.name
     }
 
-    /// Tells the guest of one change, in an instance of its own.
+    /// Tells the guest of one change, in an instance of its own; not of one in a bucket that it may not open.
     pub(crate) async fn tell(&self, told: Told<'_>) -> Result<(), RuntimeError> {
         let guest = self.name();
         let limit = self.inner.timeout;
@@ -111,6 +111,10 @@ impl Watcher {
         let start = |error: wasmtime::Error| not_started(guest, &error);
         let trapped = |error: wasmtime::Error| trap(guest, &error);
         let mut store = inner.runtime.new_store(&inner.program, (inner.make_context)());
+        // A bucket that it may not open it is not handed either.
+        if !store.data_mut().storage().ctx.keyvalue().allows_collection(told.bucket) {
+            return Ok(());
+        }
         let bucket = hand_out(&mut store, told.bucket).map_err(trapped)?;
         let Told { key, value, .. } = told;
         match &inner.kind {

@@ -49,21 +49,8 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let store_config = options.store_config();
     let limits_of = components::quotas(&config, &guests, store_config.limits)?;
     let protected: Arc<[Protected]> = components::protected(&guests, config_file.as_deref(), options).into();
-    let (mut loaded, mut places) = (Vec::new(), Vec::new());
     // Before the store: guests that cannot run make none.
-    for (guest, route) in guests {
-        guest.check_folders(&protected).with_context(|| format!("the component {}", guest.file.display()))?;
-        // Before it is loaded: a change from now on is another component.
-        let watch = FileWatch::new(&guest.file, RELOAD);
-        let program = guest.load_file(&runtime).await?;
-        match program.check_http() {
-            Ok(()) => places.push(components::check_reached(&guest, &route, &places)?),
-            Err(_) if program.is_watcher() => {}
-            Err(error) if program.is_command() => bail!("{error}; 'stash run' runs it"),
-            Err(error) => return Err(error.into()),
-        }
-        loaded.push((guest, route, program, watch));
-    }
+    let loaded = load_all(guests, &protected, &runtime).await?;
     let stash = store::open_at(&url, StashConfig { limits_of, ..store_config }).await?;
     let printed = stderr::start_thread()?;
     // Before anybody is told that it is served, and so may ask it to end.
@@ -131,25 +118,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         following.go_on_with(watcher, store).await;
         watching.push(following);
     }
-    let (asked, again) = tokio::sync::oneshot::channel();
-    let ended = server.run(async {
-        interrupted.await;
-        // Heard from before it is said on.
-        let again = Box::pin(crate::signals::interrupted());
-        output::say("ending: waiting for the requests under way (ask again to cut them off)");
-        let _ = asked.send(again);
-    });
-    let at_once = async {
-        match again.await {
-            Ok(again) => again.await,
-            // The server has ended by itself.
-            Err(_) => std::future::pending().await,
-        }
-    };
-    let (ended, at_once) = tokio::select! {
-        ended = ended => (ended, false),
-        _ = at_once => (false, true),
-    };
+    let (ended, at_once) = run(server, interrupted).await;
     // A watcher goes on where it was when it is served again.
     for following in watching {
         following.stop().await;
@@ -166,6 +135,50 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
     }
     Ok(ExitCode::from(130))
+}
+
+/// A component with where it is reached, what was loaded of it, and the watch over its file.
+type Loaded = (Guest, Reached, Program, FileWatch);
+
+async fn load_all(guests: Vec<(Guest, Reached)>, protected: &[Protected], runtime: &Runtime) -> Result<Vec<Loaded>> {
+    let (mut loaded, mut places) = (Vec::new(), Vec::new());
+    for (guest, route) in guests {
+        guest.check_folders(protected).with_context(|| format!("the component {}", guest.file.display()))?;
+        // Before it is loaded: a change from now on is another component.
+        let watch = FileWatch::new(&guest.file, RELOAD);
+        let program = guest.load_file(runtime).await?;
+        match program.check_http() {
+            Ok(()) => places.push(components::check_reached(&guest, &route, &places)?),
+            Err(_) if program.is_watcher() => {}
+            Err(error) if program.is_command() => bail!("{error}; 'stash run' runs it"),
+            Err(error) => return Err(error.into()),
+        }
+        loaded.push((guest, route, program, watch));
+    }
+    Ok(loaded)
+}
+
+/// Serves until it is asked to end. Whether all requests were answered, and whether it was asked twice.
+async fn run(server: Server, interrupted: impl Future<Output = u8>) -> (bool, bool) {
+    let (asked, again) = tokio::sync::oneshot::channel();
+    let ended = server.run(async {
+        interrupted.await;
+        // Heard from before it is said on.
+        let again = Box::pin(crate::signals::interrupted());
+        output::say("ending: waiting for the requests under way (ask again to cut them off)");
+        let _ = asked.send(again);
+    });
+    let at_once = async {
+        match again.await {
+            Ok(again) => again.await,
+            // The server has ended by itself.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = ended => (ended, false),
+        _ = at_once => (false, true),
+    }
 }
 
 /// How the server behaves: as the command line says, or else the configuration.

@@ -1,7 +1,8 @@
 //! Clients and components that mean harm to a server, or do it: who asks nothing, reads nothing, leaves, or never answers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stash_core::ComponentStorage;
 use stash_host::serve::{Access, App, Route, Routes, ServeConfig, Server};
@@ -10,7 +11,6 @@ use stash_host::{
 };
 use stash_tests::http::Connection;
 use stash_tests::{ANSWERS, ANSWERS_ASYNC};
-use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -136,7 +136,9 @@ async fn a_client_that_leaves_is_counted_and_its_turn_is_taken_while_its_guest_r
         let (addr, mut answered, stash) = serve(&[("a", guest)], config, LONG).await;
         let client = sent(addr, b"GET /hang! HTTP/1.1\r\nhost: a\r\n\r\n").await;
         let store = stash.component(&"app/a/001".parse().unwrap());
+        let begin = Instant::now();
         while !store.exists("hanging").await.unwrap() {
+            assert!(begin.elapsed() < LONG, "the guest is not called");
             tokio::task::yield_now().await;
         }
         drop(client);

@@ -5,6 +5,7 @@ mod access;
 mod components;
 mod config;
 mod guest_output;
+mod reload;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use anyhow::{Context, Result, bail};
 use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpLimits, MakeContext, Program, Runtime, RuntimeConfig, Stash, StashConfig, StoreUrl,
-    Watcher, follow, start_watching,
+    start_watching,
 };
 
 use crate::args::{GuestOptions, ServeArguments, StoreArguments};
@@ -27,6 +28,7 @@ use crate::{output, stderr, store};
 use components::Reached;
 use config::Config;
 use guest_output::GuestOutput;
+use reload::{Following, reload};
 
 /// How often a component's file is looked at.
 const RELOAD: Duration = Duration::from_millis(500);
@@ -249,68 +251,4 @@ impl Served {
         self.guest.check_folders(&self.protected)?;
         Ok((self.guest.load_file(&self.runtime).await?, self.make_context()?))
     }
-}
-
-/// The task in which a component is told of changes; none, where it is not, or another one of its id is.
-#[derive(Clone, Default)]
-struct Following(Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>);
-
-impl Following {
-    /// Tells this watcher from now on, from where the one before it was.
-    async fn go_on_with(&self, watcher: Watcher, store: ComponentStore) {
-        let mut task = self.0.lock().await;
-        end(task.take()).await;
-        *task = Some(tokio::spawn(follow(watcher, store)));
-    }
-
-    async fn is_on(&self) -> bool {
-        self.0.lock().await.is_some()
-    }
-
-    async fn stop(&self) {
-        end(self.0.lock().await.take()).await;
-    }
-}
-
-/// Two that go on from one place would tell each change twice: waits until it is over.
-async fn end(task: Option<tokio::task::JoinHandle<()>>) {
-    if let Some(task) = task {
-        task.abort();
-        let _ = task.await;
-    }
-}
-
-/// Loads the component again whenever its file changes; one that cannot be loaded changes nothing.
-async fn reload(served: Served, app: Option<App>, following: Following, mut watch: FileWatch) {
-    let file = &served.guest.file;
-    loop {
-        watch.changed().await;
-        match load_again(&served, app.as_ref(), &following).await {
-            Ok(()) => output::say(&format!("{} has changed and was loaded again", file.display())),
-            Err(error) => output::say(&format!(
-                "{} has changed and cannot be loaded, so what was loaded before goes on: {}",
-                file.display(),
-                output::one_line(&format!("{error:#}"))
-            )),
-        }
-    }
-}
-
-async fn load_again(served: &Served, app: Option<&App>, following: &Following) -> Result<()> {
-    let (program, make_context) = served.load().await?;
-    let http = match app {
-        Some(app) => Some((app, served.runtime.http(&program, served.limits.clone(), Arc::clone(&make_context))?)),
-        None => None,
-    };
-    if following.is_on().await {
-        let timeout = served.limits.timeout.unwrap_or(Duration::MAX);
-        let Some(watcher) = served.runtime.watcher(&program, timeout, make_context) else {
-            bail!("it is no watcher any more");
-        };
-        following.go_on_with(watcher, served.storage()).await;
-    }
-    if let Some((app, http)) = http {
-        app.replace(http);
-    }
-    Ok(())
 }

@@ -135,9 +135,11 @@ impl Server {
             Some(addr) => Some(listen(addr).await?),
             None => None,
         };
-        let requests = Arc::new(Semaphore::new(config.max_requests));
+        // More than a semaphore has are as good as no limit.
+        let most = config.max_requests.min(Semaphore::MAX_PERMITS);
+        let requests = Arc::new(Semaphore::new(most));
         let several = routes.apps().any(|app| routes.apps().any(|other| app.id() != other.id()));
-        let requests_each = if several { (config.max_requests * 3).div_ceil(4) } else { config.max_requests };
+        let requests_each = if several { most - most / 4 } else { most };
         let metrics = Metrics::new();
         let shared = Shared { stash, routes, config, access, metrics, requests, requests_each };
         Ok(Self { listener, admin, shared: Arc::new(shared) })
@@ -160,7 +162,7 @@ impl Server {
     /// for [`ServeConfig::grace`]. Says whether all of them ended.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
         let Self { listener, admin, shared } = self;
-        let connections = Arc::new(Semaphore::new(shared.config.max_connections));
+        let connections = Arc::new(Semaphore::new(shared.config.max_connections.min(Semaphore::MAX_PERMITS)));
         let (tell, phase) = watch::channel(Phase::Serving);
         let operators = admin.map(|admin| tokio::spawn(serve_operators(admin, Arc::clone(&shared))));
         let mut shutdown = std::pin::pin!(shutdown);

@@ -21,7 +21,7 @@ pub(crate) use guest::{Grants, GuestOptions, MAX_RESULT, Preset};
 pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueArguments};
 pub(crate) use new::NewArguments;
 pub(crate) use run::RunArguments;
-pub(crate) use serve::{AccessLogFormat, ServeArguments};
+pub(crate) use serve::{AccessLogFormat, MAX_CONNECTIONS, MAX_REQUESTS, ServeArguments};
 pub(crate) use values::duration as parse_time;
 
 /// Where options that many commands have stand in each one's help: behind its own.

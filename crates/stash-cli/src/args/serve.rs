@@ -11,6 +11,11 @@ use serde::Deserialize;
 use super::guest::GuestOptions;
 use super::values::{bytes, some_time};
 
+/// Requests at once that a server can be told to answer: the instances for all of them are set aside at its start.
+pub(crate) const MAX_REQUESTS: u32 = 100_000;
+/// Connections at once.
+pub(crate) const MAX_CONNECTIONS: u32 = 1_000_000;
+
 /// Serve components that answer HTTP requests.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,11 +68,11 @@ pub(crate) struct ServeArguments {
     pub(crate) timeout: Option<Duration>,
 
     /// Requests answered at once; further ones wait [default: 1000]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_REQUESTS)))]
     pub(crate) max_requests: Option<u32>,
 
     /// Connections open at once; further ones wait [default: 1000]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS)))]
     pub(crate) max_connections: Option<u32>,
 
     /// How large a request's body may be [default: 32MiB]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 use stash_core::ComponentId;
 use stash_host::{AllowedHost, StoreUrl};
 
-use crate::args::{AccessLogFormat, Grants, MAX_RESULT, Preset, parse_time};
+use crate::args::{AccessLogFormat, Grants, MAX_CONNECTIONS, MAX_REQUESTS, MAX_RESULT, Preset, parse_time};
 use crate::guest::Guest;
 
 /// A configuration file.
@@ -113,9 +113,12 @@ impl Config {
         if config.component.is_empty() {
             bail!("{shown} names no component: write at least one [[component]] with a file");
         }
-        for zero in [("max-requests", config.max_requests), ("max-connections", config.max_connections)] {
-            if let (name, Some(0)) = zero {
-                bail!("{shown}: {name} is at least 1");
+        for (name, given, most) in [
+            ("max-requests", config.max_requests, MAX_REQUESTS),
+            ("max-connections", config.max_connections, MAX_CONNECTIONS),
+        ] {
+            if given.is_some_and(|given| !(1..=most).contains(&given)) {
+                bail!("{shown}: {name} is at least 1, and at most {most}");
             }
         }
         let folder = file.parent().unwrap_or(Path::new(""));
@@ -193,6 +196,8 @@ mod tests {
             ("timeout = \"0s\"\n[[component]]\nfile = \"a.wasm\"", "no time at all"),
             ("", "names no component"),
             ("max-requests = 0\n[[component]]\nfile = \"a.wasm\"", "max-requests is at least 1"),
+            ("max-requests = 100001\n[[component]]\nfile = \"a.wasm\"", "and at most 100000"),
+            ("max-connections = 4000000000\n[[component]]\nfile = \"a.wasm\"", "and at most 1000000"),
             ("[[component]]\nfile = \"a.wasm\"\nhost = \"a.example:8080\"", "line 3: 'a.example:8080' is no host"),
             ("[[component]]\nfile = \"a.wasm\"\nhost = \"https://a.example\"", "without a port"),
             ("[[component]]\nfile = \"a.wasm\"\nhost = \"\"", "'' is no host"),

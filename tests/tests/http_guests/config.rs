@@ -53,6 +53,50 @@ async fn different_components_never_share_data_unnoticed() {
     assert_eq!(server.ask("GET", "/a/n", "").await.text, "0\n");
 }
 
+#[test]
+fn a_server_that_cannot_listen_makes_no_store() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = Place::new();
+    let addr = taken.local_addr().unwrap().to_string();
+    let error = place.stash(["serve", COUNTER, "--addr", &addr]).failure(1);
+    assert!(error.contains(&format!("cannot listen on {addr}")), "{error}");
+    let error = place.stash(["serve", COUNTER, "--addr", "127.0.0.1:0", "--admin", &addr]).failure(1);
+    assert!(error.contains(&format!("cannot listen on {addr}")), "{error}");
+    assert!(!place.path().join(".stash").exists());
+    let error = place.stash(["serve", COUNTER, "--addr", "localhost:8080"]).failure_with_usage();
+    assert!(error.contains("such as 127.0.0.1:8080"), "{error}");
+}
+
+#[test]
+fn options_that_would_be_passed_over_are_refused() {
+    let place = place_with(&component("a/app.wasm", ""));
+    for option in [["--id", "a/b/c"], ["--env", "A=B"], ["--preset", "default/a=b"], ["--allow-bucket", "a"]] {
+        let error = place.stash([&["serve", "--addr", "127.0.0.1:0"], &option[..]].concat()).failure(1);
+        assert!(error.contains(option[0]) && error.contains("stash.toml"), "{error}");
+    }
+}
+
+#[test]
+fn two_components_never_take_the_same_place_unnoticed() {
+    let watchers = component(WATCHER, "id = \"app/w/1\"") + &component("b/app.wasm", "id = \"app/w/1\"");
+    let place = place_with(&watchers);
+    std::fs::copy(WATCHER, place.path().join("b/app.wasm")).unwrap();
+    let error = place.stash(["serve", "--addr", "127.0.0.1:0"]).failure(1);
+    assert!(error.contains("would both watch app/w/1"), "{error}");
+    let error = refused(
+        &(component("a/app.wasm", "host = \"a.example\"")
+            + &component("b/app.wasm", "host = \"A.example\"\nid = \"app/b/1\"")),
+    );
+    let says = ["a/app.wasm", "b/app.wasm", "'/' of the host a.example"];
+    assert!(says.iter().all(|word| error.contains(word)), "{error}");
+    // A folder that has the store in it, which is still to be made.
+    let config = "store = \"redb:data/s.redb\"\n".to_owned() + &component("a/app.wasm", "dirs = [\"data\"]");
+    let place = place_with(&config);
+    let error = place.stash(["serve", "--addr", "127.0.0.1:0"]).failure(1);
+    assert!(error.contains("data"), "{error}");
+    assert!(!place.path().join("data/s.redb").exists(), "no store is made: {error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_stands_beside_the_component_that_it_watches() {
     let place = place_with(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stash_core::ComponentStorage;
-use stash_host::serve::{Access, App, Route, Routes, ServeConfig, Server};
+use stash_host::serve::{Access, App, Listeners, Route, Routes, ServeConfig, Server};
 use stash_host::{
     Allocation, CodeCache, GuestContext, GuestLimits, HttpLimits, Runtime, RuntimeConfig, Stash, StashConfig, StoreUrl,
 };
@@ -34,7 +34,9 @@ async fn serve(
     let stash = Stash::open(&StoreUrl::Memory, StashConfig::default()).await.unwrap();
     let mut routes = Vec::new();
     for (name, file) in components {
-        let id: stash_core::ComponentId = format!("app/{name}/001").parse().unwrap();
+        // The same component at another place.
+        let id = if *name == "again" { "hangs" } else { name };
+        let id: stash_core::ComponentId = format!("app/{id}/001").parse().unwrap();
         let store = stash.component(&id);
         let context = move || GuestContext::new(store.clone(), WasiCtx::builder().build());
         let limits = HttpLimits { timeout: Some(timeout), ..HttpLimits::default() };
@@ -47,9 +49,10 @@ async fn serve(
     let log = Arc::new(move |access| drop(told.send(access)));
     let routes: Routes = routes.into_iter().collect();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = Server::bind(any, None, stash.clone(), routes, config, Some(log)).await.unwrap();
-    let addr = server.local_addr().unwrap();
-    tokio::spawn(server.run(std::future::pending()));
+    let listeners = Listeners::bind(any, None).await.unwrap();
+    let addr = listeners.local_addr().unwrap();
+    let server = Server::new(listeners, stash.clone(), routes, config, Some(log));
+    tokio::spawn(server.run(std::future::pending(), std::future::pending()));
     (addr, answered, stash)
 }
 
@@ -64,6 +67,24 @@ async fn sent(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
 const NO_WINDOW: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\
     \x00\x00\x06\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x01a";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_one_host_and_it_is_logged() {
+    let (addr, mut answered, _stash) = serve(&[("a", ANSWERS)], ServeConfig::default(), LONG).await;
+    for (head, status, host) in [
+        ("GET / HTTP/1.1\r\nHost: Shop.example:80\r\n", "200", Some("Shop.example:80")),
+        ("GET / HTTP/1.0\r\n", "200", None),
+        ("GET / HTTP/1.1\r\n", "400", None),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400", None),
+    ] {
+        let mut stream = sent(addr, format!("{head}Connection: close\r\n\r\n").as_bytes()).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{head}: {answer}");
+        let access = answered.recv().await.unwrap();
+        assert_eq!((access.status.as_str(), access.host.as_deref()), (status, host), "{head}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_ask_nothing_are_closed() {
@@ -164,4 +185,43 @@ async fn what_goes_wrong_in_a_guest_is_told_by_the_status() {
             assert_eq!(connection.ask("GET", path, "").await.said(), (status, text), "{guest} {path}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_cut_off_does_not_look_whole() {
+    for guest in BOTH {
+        let (addr, ..) = serve(&[("a", guest)], ServeConfig::default(), LONG).await;
+        for (path, is_whole) in [("/half!", false), ("/none", true)] {
+            let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+            let mut stream = sent(addr, head.as_bytes()).await;
+            let mut answer = Vec::new();
+            // To its end, which may be a reset.
+            let _ = stream.read_to_end(&mut answer).await;
+            let answer = String::from_utf8_lossy(&answer);
+            // What is cut off early may be nothing at all.
+            let begins_well = answer.starts_with("HTTP/1.1 ") && answer.contains("chunked");
+            assert!(begins_well || !is_whole && answer.is_empty(), "{guest} {path}: {answer}");
+            assert_eq!(answer.ends_with("\r\n0\r\n\r\n"), is_whole, "{guest} {path}: {answer}");
+        }
+        let failed = Connection::http2(addr).await.send("GET", "/half!", http_body_util::Empty::new()).await;
+        assert!(failed.is_err(), "{guest}: {failed:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_has_one_share_of_the_turns_wherever_it_is_reached() {
+    let config = ServeConfig { max_requests: 4, queue_timeout: Duration::from_secs(1), ..ServeConfig::default() };
+    let (addr, ..) = serve(&[("hangs", ANSWERS), ("again", ANSWERS), ("works", ANSWERS_ASYNC)], config, LONG).await;
+    // Three of the four turns are all that it gets, and it is reached at two places.
+    let mut held = Vec::new();
+    for host in ["hangs", "hangs", "again", "again"] {
+        held.push(sent(addr, format!("GET /hang! HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await);
+    }
+    let mut refused = held.pop().unwrap();
+    let mut answer = vec![0; 12];
+    refused.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 503");
+    let mut works = sent(addr, b"GET / HTTP/1.1\r\nhost: works\r\n\r\n").await;
+    works.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 200");
 }

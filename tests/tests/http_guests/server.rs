@@ -104,8 +104,14 @@ async fn a_request_under_way_is_answered_when_the_server_is_asked_to_end() {
     let asked = tokio::spawn(async move { connection.send("PUT", "/late", body).await });
     piece.send("https://late".into()).unwrap();
     is_at_work(&server).await;
+    let mut operator = Connection::http1(server.admin.unwrap()).await;
+    assert_eq!(operator.ask("GET", "/healthz", "").await.said(), (200, "ok\n"));
     server.ask_to_end();
     server.wait_for("ending: ");
+    let deadline = Instant::now() + Duration::from_mins(2);
+    while operator.ask("GET", "/healthz", "").await.said() != (503, "the server is ending\n") {
+        assert!(Instant::now() < deadline, "whoever balances loads is not told");
+    }
     piece.send("r.example/".into()).unwrap();
     drop(piece);
     assert_eq!(asked.await.unwrap().unwrap().said(), (201, ""));

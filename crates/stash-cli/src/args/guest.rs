@@ -23,20 +23,20 @@ pub(crate) struct GuestOptions {
     #[command(flatten)]
     pub(crate) grants: Grants,
 
-    /// How much it may store in all, such as 10MiB; for this run, not kept [default: no limit]
+    /// How much a component may store in all, such as 10MiB; as long as this command runs [default: no limit]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     quota: Option<ByteSize>,
 
-    /// How large one value may be, such as 64KiB; for this run, not kept [default: 16MiB]
+    /// How large one value may be, such as 64KiB; as long as this command runs [default: 16MiB]
     #[arg(long, value_name = "BYTES", value_parser = value_bytes, default_value_t = DEFAULT_MAX_VALUE_BYTES,
         hide_default_value = true)]
     max_value: usize,
 
-    /// How long it may have a transaction open: seconds, or such as 500ms or 2m [default: 30s]
+    /// How long a transaction may be open: seconds, or such as 500ms or 2m [default: 30s]
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     transaction_timeout: Option<Duration>,
 
-    /// How much memory it may use
+    /// How much memory an instance may use
     #[arg(long, value_name = "BYTES", value_parser = bytes, default_value_t = ByteSize(default_memory()))]
     max_memory: ByteSize,
 
@@ -64,7 +64,7 @@ pub(crate) struct Grants {
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_http: Vec<AllowedHost>,
 
-    /// Store this where it is not there yet: the bucket `default` is the default collection
+    /// Store this before it starts, where the key has no value yet: the bucket `default` is the default collection
     #[arg(long, value_name = "BUCKET/KEY=VALUE", value_parser = preset)]
     pub(crate) preset: Vec<Preset>,
 
@@ -101,6 +101,23 @@ impl GuestOptions {
             transaction_age: self.transaction_timeout.unwrap_or(DEFAULT_TRANSACTION_AGE),
             ..StashConfig::default()
         }
+    }
+
+    /// The first option given that is about one component.
+    pub(crate) fn of_one_component(&self) -> Option<&'static str> {
+        let grants = &self.grants;
+        let given = [
+            ("--id", self.id.is_some()),
+            ("--env", !grants.env.is_empty()),
+            ("--dir", !grants.dir.is_empty()),
+            ("--config", !grants.config.is_empty()),
+            ("--allow-http", !grants.allow_http.is_empty()),
+            ("--preset", !grants.preset.is_empty()),
+            ("--allow-bucket", !grants.allow_bucket.is_empty()),
+            ("--max-result", grants.max_result != MAX_RESULT),
+            ("--stub-unknown-imports", grants.stub_unknown_imports),
+        ];
+        given.into_iter().find_map(|(option, is_given)| is_given.then_some(option))
     }
 
     /// What of the machine it may use.

@@ -22,7 +22,7 @@ pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueAr
 pub(crate) use new::NewArguments;
 pub(crate) use run::RunArguments;
 pub(crate) use serve::{AccessLogFormat, MAX_CONNECTIONS, MAX_REQUESTS, ServeArguments};
-pub(crate) use values::duration as parse_time;
+pub(crate) use values::{address as parse_address, bytes as parse_bytes, some_time as parse_time};
 
 /// Where options that many commands have stand in each one's help: behind its own.
 const GLOBAL: usize = 900;

@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::guest::GuestOptions;
-use super::values::{bytes, some_time};
+use super::values::{address, bytes, some_time};
 
 /// Requests at once that a server can be told to answer: the instances for all of them are set aside at its start.
 pub(crate) const MAX_REQUESTS: u32 = 100_000;
@@ -52,11 +52,11 @@ pub(crate) struct ServeArguments {
     pub(crate) config_file: Option<PathBuf>,
 
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) addr: Option<SocketAddr>,
 
     /// Where to answer operators: /healthz and /metrics [default: nowhere]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
 
     /// Write a line for each request on standard output [default: off]

@@ -1,6 +1,7 @@
 //! How the command line writes sizes, times and names: the parsers that several commands share. Each must say what to
 //! write where a text is wrong, and must never guess.
 
+use std::net::SocketAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytesize::ByteSize;
@@ -10,7 +11,7 @@ use stash_core::limits::MAX_VALUE_BYTES;
 use super::guest::Preset;
 
 /// A number of bytes, with or without a unit.
-pub(super) fn bytes(text: &str) -> Result<ByteSize, &'static str> {
+pub(crate) fn bytes(text: &str) -> Result<ByteSize, &'static str> {
     text.parse().map_err(|_| "write a number of bytes, or one with a unit such as 10MiB")
 }
 
@@ -22,7 +23,7 @@ pub(super) fn value_bytes(text: &str) -> Result<usize, String> {
 }
 
 /// A time span: seconds, or with a unit.
-pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     if let Ok(seconds) = text.parse() {
         return Ok(Duration::from_secs(seconds));
     }
@@ -35,7 +36,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// A time span in which something can happen.
-pub(super) fn some_time(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn some_time(text: &str) -> Result<Duration, &'static str> {
     match duration(text)? {
         // What is stored has milliseconds.
         time if time.as_millis() == 0 => Err("it is no time at all; write at least 1ms"),
@@ -56,6 +57,13 @@ pub(super) fn moment(text: &str) -> Result<Timestamp, &'static str> {
     let moment = humantime::parse_rfc3339_weak(&full).map_err(|_| HELP)?;
     let since = moment.duration_since(UNIX_EPOCH).map_err(|_| HELP)?;
     Ok(Timestamp(u64::try_from(since.as_millis()).map_err(|_| HELP)?))
+}
+
+/// Where to listen: an address of this machine and a port.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    const HELP: &str =
+        "write an address and a port such as 127.0.0.1:8080, or 0.0.0.0:8080 for every address of this machine";
+    text.parse().map_err(|_| HELP)
 }
 
 /// `NAME=VALUE`; the value may have more of the `=`.

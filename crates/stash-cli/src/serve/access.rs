@@ -26,9 +26,10 @@ pub(super) fn access_log(format: AccessLogFormat) -> Result<Option<(AccessLog, L
 
 fn text_line(access: &Access) -> String {
     format!(
-        "{} {} {} \"{} {} {:?}\" {} {}B {:.3}ms",
+        "{} {} {} {} \"{} {} {:?}\" {} {}B {:.3}ms",
         humantime::format_rfc3339_millis(SystemTime::now()),
         access.client.ip(),
+        access.host.as_deref().map_or_else(|| "-".to_owned(), one_word),
         access.component.as_deref().unwrap_or("-"),
         access.method,
         access.target.escape_debug(),
@@ -39,10 +40,16 @@ fn text_line(access: &Access) -> String {
     )
 }
 
+/// What a client has sent, without anything that could pass for the end of the word or of the line.
+fn one_word(text: &str) -> String {
+    text.escape_debug().to_string().replace(char::is_whitespace, "\\u{20}")
+}
+
 fn json_line(access: &Access) -> String {
     serde_json::json!({
         "time": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
         "client": access.client.to_string(),
+        "host": access.host,
         "component": access.component,
         "method": access.method.as_str(),
         "target": access.target,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use stash_core::{ComponentId, StoreLimits};
+use stash_host::Program;
 
 use super::config::Config;
 use crate::args::{GuestOptions, ServeArguments};
@@ -25,6 +26,12 @@ pub(super) fn configuration(arguments: &ServeArguments) -> Result<(Config, Optio
         (None, Some(_)) => return Ok((Config::default(), None)),
         (None, None) => {
             let file = PathBuf::from("stash.toml");
+            if let (true, Some(option)) = (file.exists(), arguments.options.of_one_component()) {
+                bail!(
+                    "{option} is about one component, and stash.toml in this folder says what each is given: name a \
+                     component to serve that one, or write it there"
+                );
+            }
             if !file.exists() {
                 bail!(
                     "serve what? Name a component, or say which with a stash.toml in this folder; 'stash serve --help'"
@@ -70,14 +77,46 @@ pub(super) fn guests(
     Ok(guests)
 }
 
-/// That a component which answers requests is reached where no other one is.
-pub(super) fn check_reached(guest: &Guest, reached: &Reached, others: &[(String, String)]) -> Result<(String, String)> {
-    let path = reached.path.trim_end_matches('/').to_owned();
-    let place = (reached.host.clone().unwrap_or_default(), path);
-    if others.contains(&place) {
-        bail!("two components are to be reached at '{}', one of them {}", reached.path, guest.file.display());
+/// Where a component that answers requests is reached: no other one may be there.
+pub(super) struct Place {
+    host: Option<String>,
+    path: String,
+    file: PathBuf,
+}
+
+impl Place {
+    pub(super) fn new(guest: &Guest, reached: &Reached, others: &[Self]) -> Result<Self> {
+        let path = reached.path.trim_end_matches('/').to_owned();
+        let place = Self { host: reached.host.clone(), path, file: guest.file.clone() };
+        if let Some(other) = others.iter().find(|other| other.host == place.host && other.path == place.path) {
+            let host = place.host.as_ref().map(|host| format!(" of the host {host}")).unwrap_or_default();
+            bail!(
+                "{} and {} are both to be reached at '{}'{host}: give one of them another path or host",
+                other.file.display(),
+                place.file.display(),
+                reached.path
+            );
+        }
+        Ok(place)
     }
-    Ok(place)
+}
+
+/// That nobody is told of the changes of one component by two files: the second would be told of nothing.
+pub(super) fn check_watchers<'a>(guests: impl Iterator<Item = (&'a Guest, &'a Program)>) -> Result<()> {
+    let mut watchers: HashMap<&ComponentId, &Path> = HashMap::new();
+    for (guest, _) in guests.filter(|(_, program)| program.is_watcher()) {
+        if let Some(other) = watchers.insert(&guest.id, &guest.file)
+            && !is_same_file(other, &guest.file)
+        {
+            bail!(
+                "{} and {} would both watch {}: changes of one component are told to one watcher",
+                other.display(),
+                guest.file.display(),
+                guest.id
+            );
+        }
+    }
+    Ok(())
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {

@@ -13,23 +13,28 @@ use serde::{Deserialize, Deserializer};
 use stash_core::ComponentId;
 use stash_host::{AllowedHost, StoreUrl};
 
-use crate::args::{AccessLogFormat, Grants, MAX_CONNECTIONS, MAX_REQUESTS, MAX_RESULT, Preset, parse_time};
+use crate::args::{
+    AccessLogFormat, Grants, MAX_CONNECTIONS, MAX_REQUESTS, MAX_RESULT, Preset, parse_address, parse_bytes, parse_time,
+};
 use crate::guest::Guest;
 
 /// A configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Config {
+    #[serde(default, deserialize_with = "address")]
     pub(super) addr: Option<SocketAddr>,
+    #[serde(default, deserialize_with = "address")]
     pub(super) admin: Option<SocketAddr>,
     #[serde(default, deserialize_with = "text")]
     pub(super) store: Option<StoreUrl>,
+    #[serde(default, deserialize_with = "access_log")]
     pub(super) access_log: Option<AccessLogFormat>,
     #[serde(default, deserialize_with = "time")]
     pub(super) timeout: Option<Duration>,
     pub(super) max_requests: Option<u32>,
     pub(super) max_connections: Option<u32>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "size")]
     pub(super) max_body: Option<ByteSize>,
     #[serde(default, deserialize_with = "time")]
     pub(super) grace: Option<Duration>,
@@ -47,7 +52,7 @@ pub(super) struct Component {
     pub(super) id: Option<ComponentId>,
     #[serde(default, deserialize_with = "host")]
     pub(super) host: Option<String>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "size")]
     pub(super) quota: Option<ByteSize>,
     pub(super) path: Option<String>,
     #[serde(default)]
@@ -62,7 +67,7 @@ pub(super) struct Component {
     allow_http: Vec<String>,
     #[serde(default)]
     allow_buckets: Vec<String>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "size")]
     max_result: Option<ByteSize>,
     #[serde(default)]
     preset: BTreeMap<String, String>,
@@ -70,10 +75,15 @@ pub(super) struct Component {
     stub_unknown_imports: bool,
 }
 
-/// A value that is written as text.
+/// A value that is written as text, whose errors say what it was.
 fn text<'de, D: Deserializer<'de>, T: FromStr<Err: std::fmt::Display>>(from: D) -> Result<Option<T>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A number of bytes, as on the command line.
+fn size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ByteSize>, D::Error> {
     let text = String::deserialize(from)?;
-    text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("'{text}': {error}")))
+    parse_bytes(&text).map(Some).map_err(|help| serde::de::Error::custom(format!("'{text}': {help}")))
 }
 
 /// A host in lower case, as requests name it but without a port: any other is one that no request names.
@@ -90,14 +100,43 @@ fn host<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> 
     Err(serde::de::Error::custom(format!("'{text}' is no host: {help}")))
 }
 
+/// Paths that no request can have would serve nobody, and nobody would be told.
+fn check_path(path: &str) -> Result<(), &'static str> {
+    if !path.starts_with('/') {
+        return Err("does not begin with '/'");
+    }
+    if path.contains("//") {
+        return Err("has an empty part between two '/'");
+    }
+    if path.contains(['?', '#']) {
+        return Err("has a '?' or '#': a path ends before these");
+    }
+    if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(
+            "has what is written with % in requests: blanks as %20, letters beyond ASCII as the bytes of UTF-8",
+        );
+    }
+    Ok(())
+}
+
+/// How requests are logged. Whoever writes `true` is told what to write.
+fn access_log<'de, D: Deserializer<'de>>(from: D) -> Result<Option<AccessLogFormat>, D::Error> {
+    let value = toml::Value::deserialize(from)?;
+    AccessLogFormat::deserialize(value)
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom("an access log has a format: write \"off\", \"text\" or \"json\""))
+}
+
+/// Where to listen, as on the command line.
+fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    parse_address(&text).map(Some).map_err(|help| serde::de::Error::custom(format!("'{text}': {help}")))
+}
+
 /// A time span, as on the command line.
 fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
-    match parse_time(&text) {
-        Ok(time) if time.is_zero() => Err(serde::de::Error::custom(format!("'{text}' is no time at all"))),
-        Ok(time) => Ok(Some(time)),
-        Err(help) => Err(serde::de::Error::custom(format!("'{text}': {help}"))),
-    }
+    parse_time(&text).map(Some).map_err(|help| serde::de::Error::custom(format!("'{text}': {help}")))
 }
 
 impl Config {
@@ -141,10 +180,8 @@ impl Component {
             let (host, guest) = dir.split_once("::").unwrap_or((dir, dir));
             format!("{}::{guest}", folder.join(host).display())
         });
-        if let Some(path) = &self.path
-            && !path.starts_with('/')
-        {
-            bail!("{}: path '{path}' does not begin with '/'", about());
+        if let Some(path) = &self.path {
+            check_path(path).map_err(|reason| anyhow::anyhow!("{}: path '{path}' {reason}", about()))?;
         }
         let grants = Grants {
             env: self.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
@@ -190,10 +227,14 @@ mod tests {
     fn a_word_that_is_not_known_names_its_line() {
         for (text, said) in [
             ("adr = \"127.0.0.1:80\"", "line 1: unknown field `adr`"),
-            ("addr = \"here\"", "line 1: invalid socket address"),
+            ("addr = \"here\"", "line 1: 'here': write an address and a port"),
             ("\n[[component]]\nfile = 1", "line 3: invalid type"),
             ("[[component]]\nfile = \"a.wasm\"\nid = \"a\"", "line 3: 'a'"),
             ("timeout = \"0s\"\n[[component]]\nfile = \"a.wasm\"", "no time at all"),
+            ("grace = \"1us\"\n[[component]]\nfile = \"a.wasm\"", "at least 1ms"),
+            ("store = \"data\"\n[[component]]\nfile = \"a.wasm\"", "line 1: 'data' does not name a store"),
+            ("max-body = \"1 foot\"\n[[component]]\nfile = \"a.wasm\"", "line 1: '1 foot': write a number of bytes"),
+            ("access-log = true\n[[component]]\nfile = \"a.wasm\"", "write \"off\", \"text\" or \"json\""),
             ("", "names no component"),
             ("max-requests = 0\n[[component]]\nfile = \"a.wasm\"", "max-requests is at least 1"),
             ("max-requests = 100001\n[[component]]\nfile = \"a.wasm\"", "and at most 100000"),
@@ -220,6 +261,28 @@ mod tests {
         assert_eq!((config.timeout, config.max_body), (Some(Duration::from_secs(5)), Some(ByteSize::mib(1))));
         let guest = config.component[0].guest(Path::new("/srv")).unwrap();
         assert_eq!((guest.file.to_str(), guest.id.to_string()), (Some("/srv/a.wasm"), "app/a/001".to_owned()));
+    }
+
+    #[test]
+    fn paths_are_those_that_requests_can_have() {
+        let guest = |path: &str| {
+            let text = format!("[[component]]\nfile = \"a.wasm\"\npath = \"{path}\"");
+            read(&text).unwrap().component[0].guest(Path::new(""))
+        };
+        for path in ["/", "/shop", "/a%20b/", "/@:!$&'()*+,;=-._~"] {
+            assert!(guest(path).is_ok(), "{path}");
+        }
+        for (path, said) in [
+            ("shop", "begin with"),
+            ("//", "empty part"),
+            ("/a?b", "'?'"),
+            ("/a#b", "'#'"),
+            ("/a b", "%20"),
+            ("/ü", "UTF-8"),
+        ] {
+            let error = guest(path).unwrap_err().to_string();
+            assert!(error.contains(said) && error.contains(path), "{error}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use stash_host::serve::{App, FileWatch, Route, ServeConfig, Server};
+use stash_host::serve::{App, Ended, FileWatch, Listeners, Route, ServeConfig, Server};
 use stash_host::{
     Allocation, ComponentStore, HttpLimits, MakeContext, Program, Runtime, RuntimeConfig, Stash, StashConfig, StoreUrl,
     start_watching,
@@ -51,8 +51,16 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     let store_config = options.store_config();
     let limits_of = components::quotas(&config, &guests, store_config.limits)?;
     let protected: Arc<[Protected]> = components::protected(&guests, config_file.as_deref(), options).into();
-    // Before the store: guests that cannot run make none.
+    // Before the store: guests that cannot run make none, nor does a server that cannot listen.
     let loaded = load_all(guests, &protected, &runtime).await?;
+    for (guest, ..) in &loaded {
+        // Nor one that cannot be given what it is to have.
+        guest.wasi(&url).map(drop).with_context(|| format!("the component {}", guest.file.display()))?;
+    }
+    components::check_watchers(loaded.iter().map(|(guest, _, program, _)| (guest, program)))?;
+    let addr = arguments.addr.or(config.addr).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let listeners = Listeners::bind(addr, arguments.admin.or(config.admin)).await?;
+    let (listening, operators) = (listeners.local_addr()?, listeners.operators_addr());
     let stash = store::open_at(&url, StashConfig { limits_of, ..store_config }).await?;
     let printed = stderr::start_thread()?;
     // Before anybody is told that it is served, and so may ask it to end.
@@ -96,19 +104,19 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
 
     let serve_config = serve_config(&arguments, &config, max_requests)?;
     let grace = serve_config.grace;
-    let addr = arguments.addr.or(config.addr).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-    let admin = arguments.admin.or(config.admin);
     let (access, access_lines) =
         access::access_log(arguments.access_log.or(config.access_log).unwrap_or_default())?.unzip();
     let served: Vec<_> = routes.iter().map(shown).collect();
-    let server = Server::bind(addr, admin, stash, routes.into_iter().collect(), serve_config, access).await?;
-    let listening = server.local_addr()?;
+    if served.is_empty() {
+        output::say(&format!("listening on http://{listening}/, where no component answers requests"));
+    }
+    let server = Server::new(listeners, stash, routes.into_iter().collect(), serve_config, access);
     for (id, host, path) in served {
         let host = host.map_or_else(|| listening.to_string(), |host| format!("{host}:{}", listening.port()));
         output::say(&format!("serving {id} on http://{host}{path}"));
     }
-    if let Some(admin) = server.admin_addr() {
-        output::say(&format!("health and metrics on http://{admin}/healthz and http://{admin}/metrics"));
+    if let Some(operators) = operators {
+        output::say(&format!("health and metrics on http://{operators}/healthz and http://{operators}/metrics"));
     }
     if !arguments.no_reload && config.reload.unwrap_or(true) {
         for (served, app, following, watch) in reloads {
@@ -120,7 +128,7 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
         following.go_on_with(watcher, store).await;
         watching.push(following);
     }
-    let (ended, at_once) = run(server, interrupted).await;
+    let ended = run(server, interrupted).await;
     // A watcher goes on where it was when it is served again.
     for following in watching {
         following.stop().await;
@@ -128,13 +136,12 @@ pub(crate) async fn serve(store: &StoreArguments, arguments: ServeArguments) -> 
     if access_lines.is_some_and(|lines| !lines.flush(LAST_LINES)) {
         tracing::warn!("the last lines of the access log were lost: nobody has read them in time");
     }
-    if ended {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if at_once {
-        output::say("the requests under way were cut off");
-    } else {
-        output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
+    match ended {
+        Ended::Answered => return Ok(ExitCode::SUCCESS),
+        Ended::CutOff => output::say("the requests under way were cut off"),
+        Ended::TookTooLong => {
+            output::say(&format!("some requests took longer than {} s and were cut off", grace.as_secs_f64()));
+        }
     }
     Ok(ExitCode::from(130))
 }
@@ -150,7 +157,7 @@ async fn load_all(guests: Vec<(Guest, Reached)>, protected: &[Protected], runtim
         let watch = FileWatch::new(&guest.file, RELOAD);
         let program = guest.load_file(runtime).await?;
         match program.check_http() {
-            Ok(()) => places.push(components::check_reached(&guest, &route, &places)?),
+            Ok(()) => places.push(components::Place::new(&guest, &route, &places)?),
             Err(_) if program.is_watcher() => {}
             Err(error) if program.is_command() => bail!("{error}; 'stash run' runs it"),
             Err(error) => return Err(error.into()),
@@ -160,27 +167,22 @@ async fn load_all(guests: Vec<(Guest, Reached)>, protected: &[Protected], runtim
     Ok(loaded)
 }
 
-/// Serves until it is asked to end. Whether all requests were answered, and whether it was asked twice.
-async fn run(server: Server, interrupted: impl Future<Output = u8>) -> (bool, bool) {
+/// Serves until it is asked to end.
+async fn run(server: Server, interrupted: impl Future<Output = u8>) -> Ended {
     let (asked, again) = tokio::sync::oneshot::channel();
-    let ended = server.run(async {
+    let shutdown = async {
         interrupted.await;
         // Heard from before it is said on.
         let again = Box::pin(crate::signals::interrupted());
         output::say("ending: waiting for the requests under way (ask again to cut them off)");
         let _ = asked.send(again);
-    });
-    let at_once = async {
-        match again.await {
-            Ok(again) => again.await,
-            // The server has ended by itself.
-            Err(_) => std::future::pending().await,
+    };
+    let cut_off = async {
+        if let Ok(again) = again.await {
+            again.await;
         }
     };
-    tokio::select! {
-        ended = ended => (ended, false),
-        _ = at_once => (false, true),
-    }
+    server.run(shutdown, cut_off).await
 }
 
 /// How the server behaves: as the command line says, or else the configuration.

@@ -1,15 +1,15 @@
 //! Calling a guest that answers HTTP requests, of WASI 0.2 or 0.3. An instance that traps, hangs or answers nothing must fail
 //! no request but its own: that is one of WASI 0.2, and of WASI 0.3 those that the instance had taken on.
 
-use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Store, StoreContextMut};
@@ -23,6 +23,7 @@ use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 
+use super::answer::{CutUnlessEnded, Exchange};
 use super::run::{not_started, trap};
 use super::{GuestContext, GuestState, Program, Runtime, RuntimeError};
 
@@ -181,12 +182,12 @@ impl HttpGuest {
             Handler::Wasi2(pre) => self.inner.handle_wasi_2(pre.clone(), request, kept).await,
             Handler::Wasi3(handler) => {
                 // The guest goes on also where nobody waits for its answer any more.
-                let (kept, begin): (Kept, _) = (Arc::new(kept), Instant::now());
-                let answer = handler.handle(Arc::clone(&kept), request).await;
+                let (exchange, begin) = (Exchange::new(kept), Instant::now());
+                let answer = handler.handle(Arc::clone(&exchange), request).await;
                 let answer = answer.map_err(|error| self.inner.failure(&error, begin.elapsed()))?;
                 // Guests write what they answer after they have returned it: a small body then goes out with its head.
                 tokio::task::yield_now().await;
-                Ok(answer.map(|body| Keeping { body, _kept: kept }.boxed_unsync()))
+                Ok(answer.map(|body| exchange.body(body)))
             }
         }
     }
@@ -197,7 +198,7 @@ impl Inner {
         &self,
         pre: Proxy2Pre<GuestState>,
         request: Request<WasiBody>,
-        kept: impl Send + 'static,
+        kept: impl Send + Sync + 'static,
     ) -> Result<Response<WasiBody>, HttpFailure> {
         let bad = |error: wasmtime::Error| HttpFailure::BadRequest { reason: format!("{error:#}") };
         let guest = &self.program.name;
@@ -206,22 +207,30 @@ impl Inner {
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request).map_err(bad)?;
         let answer = store.data_mut().http().new_response_outparam(answer).map_err(bad)?;
         let (name, limit) = (guest.clone(), self.limits.timeout);
+        let exchange = Exchange::new(());
+        let of_call = Arc::clone(&exchange);
         let mut call = Box::pin(async move {
             let _kept = kept;
             // Declared behind what is kept, so that the instance is back in its pool when the next request gets its turn.
             let mut store = store;
+            // And behind the instance, so that a body which ends with that is known to be cut.
+            let cut = CutUnlessEnded::new(&of_call);
             let call = async {
                 let proxy = pre.instantiate_async(&mut store).await.map_err(|error| not_started(&name, &error))?;
                 let handler = proxy.wasi_http_incoming_handler();
                 handler.call_handle(&mut store, request, answer).await.map_err(|error| trap(&name, &error))?;
                 Ok::<(), HttpFailure>(())
             };
-            match limit {
+            let ended = match limit {
                 None => call.await,
                 Some(limit) => tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
                     Err(HttpFailure::Timeout { guest: name.clone(), seconds: limit.as_secs_f64() })
                 }),
+            };
+            if ended.is_ok() {
+                cut.ended();
             }
+            ended
         });
         let answer = tokio::select! {
             biased;
@@ -248,14 +257,14 @@ impl Inner {
             }
         };
         match answer {
-            Ok(answer) => Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync())),
+            Ok(answer) => Ok(answer.map(|body| exchange.body(body.map_err(Into::into).boxed_unsync()))),
             Err(code) => Err(HttpFailure::Refused { guest: guest.clone(), reason: format!("{code:?}") }),
         }
     }
 
     fn failure(&self, error: &wasmtime::Error, took: Duration) -> HttpFailure {
         let guest = &self.program.name;
-        let start = error.downcast_ref::<InstantiationError<Kept>>().map(|start| &*start.error);
+        let start = error.downcast_ref::<InstantiationError<Arc<Exchange>>>().map(|start| &*start.error);
         let error = start.unwrap_or(error);
         // A guest that does not let go is ended with its instance.
         let ended_late = error.is::<TrapOrPanicError>() && self.limits.timeout.is_some_and(|limit| took >= limit);
@@ -283,35 +292,6 @@ impl Inner {
 impl fmt::Debug for HttpGuest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpGuest").field("program", &self.inner.program.name).finish_non_exhaustive()
-    }
-}
-
-/// What is dropped when a guest of WASI 0.3 is done with a request and its answer is over.
-type Kept = Arc<dyn Any + Send + Sync>;
-
-/// An answer that keeps something until it is over.
-struct Keeping {
-    body: WasiBody,
-    _kept: Kept,
-}
-
-impl http_body::Body for Keeping {
-    type Data = bytes::Bytes;
-    type Error = wasmtime_wasi_http::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -345,7 +325,11 @@ impl HandlerState for Wasi3 {
                 timeout: self.limits.timeout,
                 sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
             },
-            state: Worker { limits: self.limits.clone(), guest: self.program.name.clone() },
+            state: Worker {
+                limits: self.limits.clone(),
+                guest: self.program.name.clone(),
+                exchanges: Mutex::default(),
+            },
         })
     }
 }
@@ -375,11 +359,13 @@ impl WorkerExpiration for Expiration {
 struct Worker {
     limits: HttpLimits,
     guest: String,
+    /// Those that are not over, and some that are.
+    exchanges: Mutex<Vec<Weak<Exchange>>>,
 }
 
 impl WorkerState for Worker {
     type StoreData = GuestState;
-    type RequestData = Kept;
+    type RequestData = Arc<Exchange>;
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
         if total >= self.limits.reuse {
@@ -394,12 +380,19 @@ impl WorkerState for Worker {
     fn on_request_start(
         &self,
         _: StoreContextMut<'_, GuestState>,
-        kept: Kept,
+        exchange: Arc<Exchange>,
         _: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + Send + Sync>> {
         let limit = self.limits.timeout;
+        {
+            let mut exchanges = self.exchanges.lock();
+            if exchanges.len() >= self.limits.concurrent {
+                exchanges.retain(|exchange| exchange.strong_count() > 0);
+            }
+            exchanges.push(Arc::downgrade(&exchange));
+        }
         Box::pin(async move {
-            let _kept = kept;
+            let _kept = exchange;
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
                 None => std::future::pending().await,
@@ -408,6 +401,10 @@ impl WorkerState for Worker {
     }
 
     fn drop(&self, store: Store<GuestState>, result: Result<(), wasmtime::Error>) {
+        if result.is_err() {
+            // Before the store, whose end ends their bodies.
+            self.exchanges.lock().drain(..).filter_map(|exchange| exchange.upgrade()).for_each(|it| it.cut());
+        }
         match result {
             // What it says of an instance whose task was dropped, too: at the server's end.
             Err(error) if error.to_string() == "worker panicked" => tracing::debug!("an instance was dropped"),

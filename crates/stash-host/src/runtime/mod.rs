@@ -2,6 +2,7 @@
 //! limits. A guest is compiled and linked once ([`Program`]) and instantiated for each call. It must never let a guest
 //! hold a thread without yielding, or take more than its limits.
 
+mod answer;
 mod context;
 mod error;
 mod flavor;

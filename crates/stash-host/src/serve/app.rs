@@ -46,9 +46,14 @@ impl App {
         *self.inner.guest.write() = guest;
     }
 
-    /// The turns of its requests, of which there are `most`.
+    /// The turns of its requests, of which there are `most` where the server has not shared any out.
     pub(super) fn turns(&self, most: usize) -> &Arc<Semaphore> {
         self.inner.turns.get_or_init(|| Arc::new(Semaphore::new(most)))
+    }
+
+    /// Its requests take these turns.
+    pub(super) fn share(&self, turns: &Arc<Semaphore>) {
+        self.inner.turns.get_or_init(|| Arc::clone(turns));
     }
 
     /// What answers a request that begins now.

@@ -6,12 +6,15 @@ mod answer;
 mod app;
 mod body;
 mod connection;
+mod host;
+mod listeners;
 mod metrics;
 mod reload;
 mod routes;
 mod server;
 
 pub use app::App;
+pub use listeners::{ListenError, Listeners};
 pub use reload::{FileWatch, read_component};
 pub use routes::{Route, Routes};
-pub use server::{Access, AccessLog, ServeConfig, ServeError, Server};
+pub use server::{Access, AccessLog, Ended, ServeConfig, Server};

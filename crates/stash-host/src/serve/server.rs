@@ -1,8 +1,10 @@
 //! The server: takes connections, hands requests to components, ends gracefully.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
@@ -17,7 +19,7 @@ use wasmtime_wasi_http::WasiBody;
 use super::body::{Bounded, Counted};
 use super::connection::{self, Activity, Phase, UnderWay};
 use super::metrics::Metrics;
-use super::{App, Routes, admin, answer};
+use super::{App, Listeners, Routes, admin, answer, host};
 use crate::stash::Stash;
 
 /// How a server behaves.
@@ -56,20 +58,6 @@ impl Default for ServeConfig {
     }
 }
 
-/// Why a server does not serve.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address cannot be listened on.
-    #[error("cannot listen on {addr}: {reason}")]
-    Listen {
-        /// The address.
-        addr: SocketAddr,
-        /// What the system said.
-        reason: std::io::Error,
-    },
-}
-
 /// A request that was answered, for the access log.
 #[derive(Debug, Clone)]
 pub struct Access {
@@ -77,6 +65,8 @@ pub struct Access {
     pub client: SocketAddr,
     /// Whom: the component's id, if a route fits.
     pub component: Option<String>,
+    /// The host as the request named it, with its port; `None` where it named none.
+    pub host: Option<String>,
     /// `GET` and so on.
     pub method: http::Method,
     /// Path and query as they came.
@@ -96,8 +86,7 @@ pub type AccessLog = Arc<dyn Fn(Access) + Send + Sync>;
 
 /// A server that listens, and serves when it is [`run`](Self::run).
 pub struct Server {
-    listener: TcpListener,
-    admin: Option<TcpListener>,
+    listeners: Listeners,
     shared: Arc<Shared>,
 }
 
@@ -110,61 +99,60 @@ struct Shared {
     requests: Arc<Semaphore>,
     /// Requests of one component at once.
     requests_each: usize,
+    /// Whether it takes no more connections.
+    ending: AtomicBool,
 }
 
+/// How the requests under way ended, when the server was asked to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All were answered.
+    Answered,
+    /// Some took longer than [`ServeConfig::grace`].
+    TookTooLong,
+    /// Some were cut off, as was asked.
+    CutOff,
+}
+
+/// How long connections may take to close when it is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Connections of operators at once.
 const OPERATORS: usize = 64;
 /// What a request is counted as whose client did not wait for the answer.
 const CLIENT_GONE: u16 = 499;
 
 impl Server {
-    /// Listens on `addr`, and for operators (`/healthz`, `/metrics`) on `admin`. Port 0 takes a free one.
-    ///
-    /// # Errors
-    /// [`ServeError::Listen`].
-    pub async fn bind(
-        addr: SocketAddr,
-        admin: Option<SocketAddr>,
+    /// Is to answer what comes in at the `listeners`.
+    pub fn new(
+        listeners: Listeners,
         stash: Stash,
         routes: Routes,
         config: ServeConfig,
         access: Option<AccessLog>,
-    ) -> Result<Self, ServeError> {
-        let listener = listen(addr).await?;
-        let admin = match admin {
-            Some(addr) => Some(listen(addr).await?),
-            None => None,
-        };
+    ) -> Self {
         // More than a semaphore has are as good as no limit.
         let most = config.max_requests.min(Semaphore::MAX_PERMITS);
         let requests = Arc::new(Semaphore::new(most));
         let several = routes.apps().any(|app| routes.apps().any(|other| app.id() != other.id()));
         let requests_each = if several { most - most / 4 } else { most };
+        // Shared by all places at which one component is reached.
+        let mut turns = HashMap::new();
+        for app in routes.apps() {
+            app.share(turns.entry(app.id().clone()).or_insert_with(|| Arc::new(Semaphore::new(requests_each))));
+        }
         let metrics = Metrics::new();
-        let shared = Shared { stash, routes, config, access, metrics, requests, requests_each };
-        Ok(Self { listener, admin, shared: Arc::new(shared) })
-    }
-
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
-    /// Where it listens for operators.
-    pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().and_then(|admin| admin.local_addr().ok())
+        let ending = AtomicBool::new(false);
+        let shared = Shared { stash, routes, config, access, metrics, requests, requests_each, ending };
+        Self { listeners, shared: Arc::new(shared) }
     }
 
     /// Serves until `shutdown` is ready; then takes no more connections, and waits for the requests under way, at most
-    /// for [`ServeConfig::grace`]. Says whether all of them ended.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) -> bool {
-        let Self { listener, admin, shared } = self;
+    /// for [`ServeConfig::grace`] and until `cut_off` is ready. When it returns, every request is in the access log.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, cut_off: impl Future<Output = ()>) -> Ended {
+        let Self { listeners: Listeners { clients: listener, operators }, shared } = self;
         let connections = Arc::new(Semaphore::new(shared.config.max_connections.min(Semaphore::MAX_PERMITS)));
         let (tell, phase) = watch::channel(Phase::Serving);
-        let operators = admin.map(|admin| tokio::spawn(serve_operators(admin, Arc::clone(&shared))));
+        let operators = operators.map(|listener| tokio::spawn(serve_operators(listener, Arc::clone(&shared))));
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accept = async {
@@ -188,19 +176,24 @@ impl Server {
             tokio::spawn(serve_connection(stream, client, Arc::clone(&shared), phase.clone(), permit));
         }
         drop((listener, phase));
+        shared.ending.store(true, Ordering::Relaxed);
         tell.send_replace(Phase::Ending);
-        let ended = tokio::time::timeout(shared.config.grace, tell.closed()).await.is_ok();
+        let ended = tokio::select! {
+            biased;
+            () = tell.closed() => Ended::Answered,
+            () = cut_off => Ended::CutOff,
+            () = tokio::time::sleep(shared.config.grace) => Ended::TookTooLong,
+        };
         tell.send_replace(Phase::Over);
+        if tokio::time::timeout(LAST_WORDS, tell.closed()).await.is_err() {
+            warn!("some connections are not closed yet");
+        }
         // Health and metrics are there to the end.
         if let Some(operators) = operators {
             operators.abort();
         }
         ended
     }
-}
-
-async fn listen(addr: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(addr).await.map_err(|reason| ServeError::Listen { addr, reason })
 }
 
 async fn serve_connection(
@@ -240,7 +233,9 @@ async fn serve_operators(listener: TcpListener, shared: Arc<Shared>) {
                 service_fn(move |request: Request<Incoming>| {
                     let under_way = activity.begin();
                     under_way.limit(idle);
-                    let answer = admin::answer(request.method(), request.uri().path(), &shared.stash, &shared.metrics);
+                    let ending = shared.ending.load(Ordering::Relaxed);
+                    let health = admin::health(&shared.stash, ending);
+                    let answer = admin::answer(request.method(), request.uri().path(), health, &shared.metrics);
                     let answer = answer.map(|body| Counted::new(body, |_| drop(under_way)).boxed_unsync());
                     async { Ok::<_, Infallible>(answer) }
                 })
@@ -266,6 +261,7 @@ impl Answering {
         let access = shared.access.is_some().then(|| Access {
             client,
             component: None,
+            host: None,
             method: request.method().clone(),
             target: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
             version: request.version(),
@@ -303,10 +299,13 @@ async fn answer_request(mut answering: Answering, request: Request<Incoming>) ->
 /// The answer of the component that a request is for.
 async fn route(answering: &mut Answering, mut request: Request<Incoming>) -> Response<WasiBody> {
     let shared = Arc::clone(&answering.shared);
-    let host = request.uri().authority().map(|authority| authority.as_str().to_owned()).or_else(|| {
-        let host = request.headers().get(header::HOST)?.to_str().ok()?;
-        Some(host.to_owned())
-    });
+    let host = match host::named(&request) {
+        Ok(host) => host,
+        Err(told) => return answer::text(StatusCode::BAD_REQUEST, told),
+    };
+    if let Some(access) = &mut answering.access {
+        access.host.clone_from(&host);
+    }
     let Some((app, path)) = shared.routes.find(host.as_deref(), request.uri().path()) else {
         return answer::text(StatusCode::NOT_FOUND, "no component is served here\n");
     };

@@ -25,6 +25,7 @@ impl wasip3::exports::http::handler::Guest for Answers {
             "trap!" => std::process::abort(),
             "hang!" => hang(),
             "error!" => return Err(ErrorCode::InternalError(None)),
+            "half!" => (200, vec![b'x'; 1000]),
             "large!" => (200, vec![b'x'; LARGE]),
             key => match store::open("").and_then(|bucket| bucket.get(key)) {
                 Ok(Some(value)) => (200, value),
@@ -40,9 +41,13 @@ impl wasip3::exports::http::handler::Guest for Answers {
         let (response, _sent) = Response::new(headers, Some(to_send), trailers);
         // It takes any number that is a status.
         let _ = response.set_status_code(status);
+        let fails = path == "/half!";
         wasip3::spawn_local(async move {
             // What is left was not asked for: the client has gone.
             drop(body.write_all(text).await);
+            if fails {
+                std::process::abort();
+            }
         });
         Ok(response)
     }

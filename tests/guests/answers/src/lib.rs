@@ -13,7 +13,7 @@ wit_bindgen::generate!({
 
 use http::{Answer, IncomingRequest, Request, ResponseOutparam};
 use wasi::keyvalue::store;
-use wasip2::http::types::ErrorCode;
+use wasip2::http::types::{ErrorCode, Fields, OutgoingResponse};
 
 /// Bytes of an answer that no buffer on the way holds.
 const LARGE: usize = 32 * 1024 * 1024;
@@ -25,6 +25,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Answers {
         match request.path_with_query().as_deref() {
             Some("/trap!") => std::process::abort(),
             Some("/hang!") => hang(),
+            Some("/half!") => half(out),
             Some("/error!") => ResponseOutparam::set(out, Err(ErrorCode::InternalError(None))),
             _ => http::serve(request, out, answer),
         }
@@ -38,6 +39,19 @@ fn hang() -> ! {
     let said = store::open("").and_then(|bucket| bucket.set("hanging", b"yes"));
     while said.is_ok() {
         std::hint::spin_loop();
+    }
+    std::process::abort();
+}
+
+/// Begins an answer, and fails within it.
+fn half(out: ResponseOutparam) -> ! {
+    let response = OutgoingResponse::new(Fields::new());
+    let body = response.body();
+    ResponseOutparam::set(out, Ok(response));
+    if let Ok(body) = body
+        && let Ok(stream) = body.write()
+    {
+        drop(stream.blocking_write_and_flush(&[b'x'; 1000]));
     }
     std::process::abort();
 }

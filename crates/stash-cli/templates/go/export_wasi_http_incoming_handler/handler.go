@@ -7,9 +7,9 @@ import (
 	"runtime/debug"
 	"strings"
 
+	store "example.com/{{name}}/bindings/stash_storage_store"
+	http "example.com/{{name}}/bindings/wasi_http_types"
 	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	store "{{name}}/bindings/stash_storage_store"
-	http "{{name}}/bindings/wasi_http_types"
 )
 
 // A garbage collection that begins while the host hands over a result would end the component. Each request has a component

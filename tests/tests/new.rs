@@ -108,7 +108,7 @@ async fn the_guide_for_rust_leads_to_a_component_that_keeps_its_data() {
         rest.split_once("```").unwrap().0
     };
     let place = Place::new();
-    let project = place.path().join("hello");
+    let project = place.path().join("visits");
     std::fs::create_dir_all(project.join("src")).unwrap();
     std::fs::create_dir_all(project.join("wit/deps")).unwrap();
     // The folder for tests may be within the repository.
@@ -116,8 +116,8 @@ async fn the_guide_for_rust_leads_to_a_component_that_keeps_its_data() {
     std::fs::write(project.join("src/lib.rs"), block("rust")).unwrap();
     std::fs::write(project.join("wit/world.wit"), block("wit")).unwrap();
     std::fs::copy(root.join("wit/storage.wit"), project.join("wit/deps/storage.wit")).unwrap();
-    let component = build(&project, "hello");
-    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/hello/001"]);
+    let component = build(&project, "visits");
+    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/visits/001"]);
     for visit in 1..=2 {
         assert_eq!(server.ask("GET", "/", "").await.said(), (200, format!("Visit number {visit}.\n").as_str()));
     }

@@ -60,7 +60,7 @@ bindings() {
   local new=internal/.bindings
   rm -rf "$new"
   PATH=$(dirname "$GO"):$PATH "$WIT_TOOL" go "$WORK/wit" bindings "$new" "$MODULE/internal/bindings" "$MODULE/internal"
-  "$WIT_TOOL" go-module "$new/pkg"
+  "$WIT_TOOL" go-module "$new/pkg" >/dev/null
   rm -rf internal/bindings
   mv "$new" internal/bindings
 }

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# What the build scripts of several languages have in common: where tools are kept, locks, and wit-tool. Source it.
+# What the build scripts of all languages have in common: where tools are kept, locks, and wit-tool. Source it, with SCRIPT
+# set to what messages begin with; then the tools.sh of a language, which finds that one's own tools.
 #
 # Tools are made once for a machine, in a folder of their own, and renamed into place when they are whole: a try that was
 # interrupted leaves nothing that a later one would trust.
@@ -19,40 +20,45 @@ missing() { say "$*"; exit 3; }
 # lock PATH: keeps other processes out for as long as this one runs, also where it is killed.
 lock() {
   mkdir -p "$(dirname "$1")"
-  exec {LOCK}>"$1"
+  # A number of its own choice is more than the bash of macOS can give.
+  exec 9>"$1"
   try_lock n || { say "waiting for another process that holds $1"; try_lock ''; }
 }
 
 # macOS has no flock command, but perl.
 try_lock() {
   if command -v flock >/dev/null; then
-    flock -x ${1:+-n} "$LOCK"
+    flock -x ${1:+-n} 9
   else
-    perl -e 'use Fcntl ":flock"; open(my $f, ">&=", $ARGV[0]) or die; exit !flock($f, LOCK_EX | ($ARGV[1] ? LOCK_NB : 0))' \
-      "$LOCK" "$1"
+    perl -e 'use Fcntl ":flock"; open(my $f, ">&=", 9) or die; exit !flock($f, LOCK_EX | ($ARGV[0] ? LOCK_NB : 0))' "$1"
   fi
 }
 
-unlock() { exec {LOCK}>&-; }
+unlock() { exec 9>&-; }
 
 # checksum FILE..: changes when one of the files, or its name, does.
 checksum() { cksum "$@" | cksum | cut -d ' ' -f 1; }
 
-# install NAME WHAT FUNCTION: makes the tool in $TOOLS/NAME with FUNCTION DIR, unless it is there.
+# install_tool NAME WHAT FUNCTION [WORKS]: makes the tool in $TOOLS/NAME with FUNCTION DIR, unless it is there and the
+# function WORKS DIR, if there is one, agrees.
 install_tool() {
-  [ ! -e "$TOOLS/$1" ] || return 0
+  local works=${4:-is_there}
+  ! "$works" "$TOOLS/$1" || return 0
   lock "$TOOLS/$1.lock"
-  if [ ! -e "$TOOLS/$1" ]; then
+  if ! "$works" "$TOOLS/$1"; then
     say "installing $2 in $TOOLS/$1 (once)"
     local begin=$SECONDS
     rm -rf "$TOOLS/$1.part"
     mkdir -p "$TOOLS/$1.part"
     "$3" "$TOOLS/$1.part"
+    rm -rf "${TOOLS:?}/$1"
     mv "$TOOLS/$1.part" "$TOOLS/$1"
     say "done in $((SECONDS - begin)) s"
   fi
   unlock
 }
+
+is_there() { [ -e "$1" ]; }
 
 # Sets WIT_TOOL; see wit-tool/src/main.rs.
 find_wit_tool() {

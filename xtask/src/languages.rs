@@ -1,9 +1,9 @@
-//! Builds the guests in other languages than Rust, each with its own script. It must never leave a language out without
-//! saying so, and in CI not at all.
+//! Builds guests in other languages than Rust, with scripts of theirs. It must never leave a language out without saying so,
+//! and in CI not at all.
 
 use crate::{command, guests, paths};
 use anyhow::{Context, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// The folders of `guest-examples` with a `build.sh`.
@@ -41,6 +41,31 @@ pub fn build() -> Result<Vec<&'static str>> {
         }
     }
     Ok(built)
+}
+
+/// Builds a project of `stash new` by its README.md, with the tools of the language's guests: where its component is;
+/// `None`, with a line that says so, where a tool is missing.
+pub fn build_project(language: &str, project: &Path) -> Result<Option<PathBuf>> {
+    let script = "guest-examples/new-project.sh";
+    let output = command::clean("bash")
+        .args([script, language])
+        .arg(project)
+        .current_dir(paths::root())
+        .output()
+        .with_context(|| format!("cannot run {script}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => {
+            let component = String::from_utf8(output.stdout).context("the component's path is not UTF-8")?;
+            Ok(Some(component.trim_end().into()))
+        }
+        Some(TOOL_MISSING) if !required() => {
+            let why = said.lines().last().unwrap_or_default();
+            println!("skipped: a new project in {language}, because a tool is missing: {why}");
+            Ok(None)
+        }
+        _ => bail!("{script} {language} ended with {}:\n{said}", output.status),
+    }
 }
 
 /// Whether nothing may be left out.

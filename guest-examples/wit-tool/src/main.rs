@@ -17,7 +17,7 @@ usage: wit-tool c WIT_DIR WORLD OUT_DIR
                      the same in Go, as packages below the import path PACKAGE; they call what you export in packages
                      export_INTERFACE below EXPORTS
        wit-tool go-module OUT_DIR
-                     the Go module go.bytecodealliance.org/pkg, which those import
+                     the Go module that those import; prints its path and version
        wit-tool component CORE.wasm WIT_DIR WORLD OUT.wasm
                      a component of a core module that imports WASI preview 1; it is a command where it has _start";
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         ["c", wit, world, out] => c(wit, world, out),
         ["go", wit, world, out, package, exports] => go(wit, world, out, package, exports),
         ["go-module", out] => {
+            println!("{}", wit_bindgen_go::remote_pkg_version());
             GO_MODULE.iter().try_for_each(|(name, content)| write(&Path::new(out).join(name), content))
         }
         ["component", core, wit, world, out] => component(core, wit, world, out),

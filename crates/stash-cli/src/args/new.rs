@@ -27,12 +27,12 @@ pub(crate) struct NewArguments {
 }
 
 /// What a package is not called: words of the languages' own, and packages that come with them.
-const TAKEN: [&str; 61] = [
+const TAKEN: [&str; 62] = [
     "abstract", "alloc", "as", "async", "await", "become", "box", "break", "build", "con", "const", "continue", "core",
     "crate", "deps", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "guest", "if",
     "impl", "in", "let", "loop", "macro", "main", "match", "mod", "move", "mut", "override", "priv", "pub", "ref",
     "return", "self", "static", "std", "struct", "super", "test", "trait", "true", "try", "type", "typeof", "unsafe",
-    "unsized", "use", "virtual", "where", "while", "yield", "wit",
+    "unsized", "use", "vendor", "virtual", "where", "while", "yield", "wit",
 ];
 
 /// A project's name.

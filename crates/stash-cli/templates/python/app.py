@@ -28,7 +28,7 @@ class IncomingHandler(exports.IncomingHandler):
 
 
 def answer(path: str) -> tuple[int, str]:
-    if path != "/":
+    if path.split("?")[0] != "/":
         return 404, "there is nothing here\n"
     try:
         # It adds inside the store: no visit is lost, however many come at once.

@@ -12,7 +12,7 @@ wasip2::http::proxy::export!(Guest);
 impl wasip2::exports::http::incoming_handler::Guest for Guest {
     /// The host calls this for each request.
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        let (status, text) = answer(&request.path_with_query().unwrap_or_default());
+        let (status, text) = answer(&request.path_with_query().unwrap_or_else(|| "/".to_owned()));
         let response = OutgoingResponse::new(Fields::new());
         let _ = response.set_status_code(status);
         let body = response.body();
@@ -28,7 +28,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Guest {
 }
 
 fn answer(path: &str) -> (u16, String) {
-    if path != "/" {
+    if path.split('?').next() != Some("/") {
         return (404, "there is nothing here\n".to_owned());
     }
     // It adds inside the store: no visit is lost, however many come at once.

@@ -27,43 +27,49 @@ fn told(error: store::Error) -> Error {
 }
 
 impl Bucket for Store {
-    fn open(name: &str) -> Result<Self, Error> {
+    async fn open(name: &str) -> Result<Self, Error> {
         store::open(name).map(Self).map_err(told)
     }
 
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.0.get(key).map_err(told)
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         self.0.set(key, value).map_err(told)
     }
 
-    fn delete(&self, key: &str) -> Result<(), Error> {
+    async fn delete(&self, key: &str) -> Result<(), Error> {
         self.0.delete(key).map_err(told)
     }
 
-    fn exists(&self, key: &str) -> Result<bool, Error> {
+    async fn exists(&self, key: &str) -> Result<bool, Error> {
         self.0.exists(key).map_err(told)
     }
 
-    fn keys(&self) -> Result<Vec<String>, Error> {
-        self.all_pages()
+    async fn keys(&self) -> Result<Vec<String>, Error> {
+        self.all_pages().await
     }
 
-    fn fill(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
-        items.chunks(AT_ONCE).try_for_each(|items| self.set_many(items))
+    async fn fill(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
+        for items in items.chunks(AT_ONCE) {
+            self.set_many(items).await?;
+        }
+        Ok(())
     }
 
-    fn sweep(&self, keys: &[String]) -> Result<(), Error> {
-        keys.chunks(AT_ONCE).try_for_each(|keys| self.delete_many(keys))
+    async fn sweep(&self, keys: &[String]) -> Result<(), Error> {
+        for keys in keys.chunks(AT_ONCE) {
+            self.delete_many(keys).await?;
+        }
+        Ok(())
     }
 }
 
 impl Paged for Store {
     type Cursor = u64;
 
-    fn page(&self, cursor: Option<u64>) -> Result<(Vec<String>, Option<u64>), Error> {
+    async fn page(&self, cursor: Option<u64>) -> Result<(Vec<String>, Option<u64>), Error> {
         let page = self.0.list_keys(cursor).map_err(told)?;
         Ok((page.keys, page.cursor))
     }
@@ -76,7 +82,7 @@ impl Paged for Store {
 impl Batch for Store {
     const TELLS_ABSENT_KEYS: bool = false;
 
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Got>, Error> {
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Got>, Error> {
         let answers = batch::get_many(&self.0, keys).map_err(told)?;
         Ok(answers
             .into_iter()
@@ -87,11 +93,11 @@ impl Batch for Store {
             .collect())
     }
 
-    fn set_many(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
+    async fn set_many(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
         batch::set_many(&self.0, items).map_err(told)
     }
 
-    fn delete_many(&self, keys: &[String]) -> Result<(), Error> {
+    async fn delete_many(&self, keys: &[String]) -> Result<(), Error> {
         batch::delete_many(&self.0, keys).map_err(told)
     }
 }
@@ -100,7 +106,7 @@ impl Counters for Store {
     const SIGNED: bool = false;
     const LARGEST: &'static str = "18446744073709551615";
 
-    fn increment(&self, key: &str, delta: i64) -> Result<i64, Error> {
+    async fn increment(&self, key: &str, delta: i64) -> Result<i64, Error> {
         let number = |_| Error::Other("a number that does not fit".to_owned());
         let delta = u64::try_from(delta).map_err(number)?;
         atomics::increment(&self.0, key, delta).map_err(told)?.try_into().map_err(number)

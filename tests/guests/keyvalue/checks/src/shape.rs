@@ -217,3 +217,96 @@ pub trait Swaps: Bucket {
     /// Why it did not happen.
     async fn swap(cas: Self::Cas, value: &[u8]) -> Result<(), Refused<Self::Cas>>;
 }
+
+/// How a value is stored, where the shape has options for that.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SetOptions {
+    /// For so many milliseconds.
+    pub ttl_ms: Option<u64>,
+    /// Only where the key has no value: else [`Error::PreconditionFailed`].
+    pub if_not_exists: bool,
+}
+
+/// A shape whose `set` has options.
+pub trait Options: Bucket {
+    /// Stores a value.
+    ///
+    /// # Errors
+    /// What the host says.
+    async fn set_with(&self, key: &str, value: &[u8], options: SetOptions) -> Result<(), Error>;
+}
+
+/// A shape whose lists may be of the keys with some text in front.
+pub trait Prefixed: Paged {
+    /// A page of the keys that begin with `prefix`, and where the next one begins.
+    ///
+    /// # Errors
+    /// What the host says.
+    async fn page_of(
+        &self,
+        prefix: &str,
+        cursor: Option<Self::Cursor>,
+    ) -> Result<(Vec<String>, Option<Self::Cursor>), Error>;
+}
+
+/// A value, and which write it is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Vec<u8>,
+    /// Only whether two are the same means anything.
+    pub version: String,
+}
+
+/// What must be so for a swap to happen: all that there is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Required<'a> {
+    /// The key's version is this one.
+    pub version: Option<&'a str>,
+    /// The key's value is this one.
+    pub value: Option<&'a [u8]>,
+}
+
+/// How a swap went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swapped {
+    /// The value was stored.
+    Done,
+    /// What was required is not so: what the key has.
+    Stale(Option<Entry>),
+}
+
+/// A shape with compare-and-swap by version or value, in one call.
+pub trait Versions: Bucket {
+    /// A key's value and its version.
+    ///
+    /// # Errors
+    /// What the host says.
+    async fn entry(&self, key: &str) -> Result<Option<Entry>, Error>;
+
+    /// Stores a value where all that is required is so.
+    ///
+    /// # Errors
+    /// What the host says.
+    async fn swap_where(&self, key: &str, value: &[u8], required: Required<'_>) -> Result<Swapped, Error>;
+}
+
+/// A shape whose keys come as a stream.
+pub trait Streamed: Bucket {
+    /// The keys that have not come yet.
+    type Keys;
+    /// What tells whether all have come.
+    type Outcome;
+
+    /// Begins to read all keys.
+    async fn stream(&self) -> (Self::Keys, Self::Outcome);
+
+    /// The next key; none after the last.
+    async fn next(keys: &mut Self::Keys) -> Option<String>;
+
+    /// Whether all keys have come.
+    ///
+    /// # Errors
+    /// What the host says.
+    async fn outcome(outcome: Self::Outcome) -> Result<(), Error>;
+}

@@ -7,7 +7,7 @@ use crate::runner::{Check, Place};
 use crate::shape::Paged;
 
 /// More keys than any page has that this host makes.
-const MANY: usize = 10_500;
+pub(super) const MANY: usize = 10_500;
 
 /// The checks of list-keys.
 pub fn pages<B: Paged>() -> Vec<Check<B>> {
@@ -22,7 +22,7 @@ pub fn pages<B: Paged>() -> Vec<Check<B>> {
 }
 
 /// Sets keys, and tells them in their order.
-async fn filled<B: Paged>(at: &Place<B>, count: usize) -> Result<Vec<String>, String> {
+pub(super) async fn filled<B: Paged>(at: &Place<B>, count: usize) -> Result<Vec<String>, String> {
     let keys = at.numbered("k", count);
     let items: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
     ok("setting the keys", at.bucket.fill(&items).await)?;

@@ -2,7 +2,9 @@
 //! are for any host on another one.
 
 use stash_tests::support::Place;
-use stash_tests::{KEYVALUE_DRAFT, KEYVALUE_DRAFT2, KEYVALUE_SPIN_DRAFT2, KEYVALUE_SPIN2};
+use stash_tests::{
+    KEYVALUE_DRAFT, KEYVALUE_DRAFT2, KEYVALUE_SPIN_DRAFT2, KEYVALUE_SPIN2, KEYVALUE_SPIN3, KEYVALUE_WASMCLOUD,
+};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::p2::bindings::Command;
@@ -49,6 +51,8 @@ checks! {
     draft2: super::KEYVALUE_DRAFT2, 52;
     spin_draft2: super::KEYVALUE_SPIN_DRAFT2, 52;
     spin2: super::KEYVALUE_SPIN2, 19;
+    spin3: super::KEYVALUE_SPIN3, 34;
+    wasmcloud: super::KEYVALUE_WASMCLOUD, 91;
 }
 
 #[test]
@@ -93,11 +97,42 @@ fn a_check_that_fails_says_so() {
 }
 
 #[test]
+fn the_commands_of_wasi_0_3_take_the_same_arguments_and_end_the_same() {
+    let place = Place::new();
+    for (guest, shape) in [(KEYVALUE_SPIN3, "spin:key-value@3.0.0"), (KEYVALUE_WASMCLOUD, "wasmcloud:keyvalue@0.2.0")] {
+        let run = |more: &[&str]| place.stash([&["run", "--store", "memory:", guest], more].concat());
+        let portable = run(&["--list", "--portable"]).success();
+        assert!(!portable.contains("host-specific") && portable.lines().count() > 15, "{portable}");
+        let some = run(&["any bytes", "nobody waits"]).success();
+        assert_eq!(
+            some,
+            format!(
+                "ok 1 a value is any bytes\nok 2 a call that nobody waits for any more disturbs no other\n\
+                {shape}: 2 of 2 checks passed\n"
+            )
+        );
+        assert_eq!(run(&["no check is called so"]).code, Some(1));
+        assert_eq!(run(&["--what"]).code, Some(1));
+        let failed = place.stash(["run", "--max-result", "1KiB", guest, "ordinary", "any bytes"]);
+        assert_eq!(failed.code, Some(1));
+        assert!(failed.out.contains("\nFAILED 2 a value of one MiB"), "{failed:?}");
+        let denied = place.stash(["run", "--allow-bucket", "another", guest]);
+        assert_eq!(denied.code, Some(1));
+        assert!(
+            denied.out.starts_with("FAILED opening the bucket \"default\": expected ok, got access-denied"),
+            "{denied:?}"
+        );
+    }
+}
+
+#[test]
 fn the_checks_leave_other_data_alone() {
     let place = Place::new();
     let id = ["--id", "a/checks/1"];
     place.stash([&["kv", "set"], &id[..], &["mine", "value"]].concat()).success();
-    for guest in [KEYVALUE_DRAFT, KEYVALUE_DRAFT2, KEYVALUE_SPIN_DRAFT2, KEYVALUE_SPIN2] {
+    for guest in
+        [KEYVALUE_DRAFT, KEYVALUE_DRAFT2, KEYVALUE_SPIN_DRAFT2, KEYVALUE_SPIN2, KEYVALUE_SPIN3, KEYVALUE_WASMCLOUD]
+    {
         place.stash([&["run"], &id[..], &[guest]].concat()).success();
     }
     assert_eq!(place.stash([&["kv", "list"], &id[..]].concat()).success(), "mine\n");

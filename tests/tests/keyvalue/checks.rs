@@ -1,9 +1,11 @@
 //! Each shape's checks, as a person runs them: through the binary on every engine, again on the same store, and those that
 //! are for any host on another one.
 
+use stash_tests::http::Server;
 use stash_tests::support::Place;
 use stash_tests::{
     KEYVALUE_DRAFT, KEYVALUE_DRAFT2, KEYVALUE_SPIN_DRAFT2, KEYVALUE_SPIN2, KEYVALUE_SPIN3, KEYVALUE_WASMCLOUD,
+    KEYVALUE_WATCHER,
 };
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -123,6 +125,42 @@ fn the_commands_of_wasi_0_3_take_the_same_arguments_and_end_the_same() {
             "{denied:?}"
         );
     }
+}
+
+/// Asks a component that answers with the checks' lines, twice: the second time on the same store.
+async fn hold_served(guest: &str, at_least: usize, store: &str) {
+    let place = Place::new();
+    let server = Server::start(&place, guest, ["--store", store]);
+    for _ in 0..2 {
+        let answer = server.ask("GET", "/", "").await;
+        let count = answer.text.lines().filter(|line| line.starts_with("ok ")).count();
+        assert!(count >= at_least, "the guest has lost checks: {}", answer.text);
+        assert!(answer.text.ends_with(&format!(": {count} of {count} checks passed\n")), "{}", answer.text);
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_of_a_watcher_hold_on_every_engine() {
+    for store in ["redb:checks.redb", "fjall:checks.fjall", "memory:"] {
+        hold_served(KEYVALUE_WATCHER, 7, store).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn those_of_spin_3_hold_as_an_answer_to_a_request() {
+    hold_served(KEYVALUE_SPIN3, 34, "memory:").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_fails_is_an_answer_with_status_500() {
+    let place = Place::new();
+    let options = ["--store", "memory:", "--allow-bucket", "default", "--env", "KEYVALUE_CHECKS=delete another"];
+    let server = Server::start(&place, KEYVALUE_WATCHER, options);
+    let answer = server.ask("GET", "/", "").await;
+    assert_eq!(answer.status, 500, "{}", answer.text);
+    assert!(answer.text.starts_with("ok 1 a watcher is told of a delete\n"), "{}", answer.text);
+    assert!(answer.text.ends_with("access-denied\nwasi:keyvalue/watcher@0.2.0-draft: 2 of 3 checks passed\n"));
 }
 
 #[test]

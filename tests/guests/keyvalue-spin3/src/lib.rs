@@ -1,107 +1,51 @@
-//! The checks of spin:key-value@3.0.0, as a command of WASI 0.3. It must import nothing but WASI and that shape: it runs on
-//! any host that has both.
+//! The checks of spin:key-value@3.0.0, as a command of WASI 0.3 and as an answer to an HTTP request: Spin runs no commands of
+//! WASI 0.3. It must import nothing but WASI and that shape: it runs on any host that has both.
 
-use keyvalue_checks::{Bucket, Check, Error, Streamed, all, buckets, streams, together, told_errors, values};
+mod store;
 
-wit_bindgen::generate!({
-    path: "../../../wit/deps/spin-3.wit",
-    inline: "
-        package stash:keyvalue-checks;
-        world checks {
-            import spin:key-value/key-value@3.0.0;
-        }
-    ",
-    world: "stash:keyvalue-checks/checks",
-    generate_all,
-});
-
-use spin::key_value::key_value;
-use wit_bindgen::{FutureReader, StreamReader};
-
-/// Calls under way together, where a check needs many.
-const AT_ONCE: usize = 500;
-
-struct Store(key_value::Store);
-
-fn told(error: key_value::Error) -> Error {
-    match error {
-        key_value::Error::StoreTableFull => Error::TableFull,
-        key_value::Error::NoSuchStore => Error::NoSuchStore,
-        key_value::Error::AccessDenied => Error::AccessDenied,
-        key_value::Error::Other(text) => Error::Other(text),
-    }
-}
-
-impl Bucket for Store {
-    async fn open(name: &str) -> Result<Self, Error> {
-        key_value::Store::open(name.to_owned()).await.map(Self).map_err(told)
-    }
-
-    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.0.get(key.to_owned()).await.map_err(told)
-    }
-
-    async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
-        self.0.set(key.to_owned(), value.to_vec()).await.map_err(told)
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), Error> {
-        self.0.delete(key.to_owned()).await.map_err(told)
-    }
-
-    async fn exists(&self, key: &str) -> Result<bool, Error> {
-        self.0.exists(key.to_owned()).await.map_err(told)
-    }
-
-    async fn keys(&self) -> Result<Vec<String>, Error> {
-        let (keys, outcome) = self.stream().await;
-        let keys = keys.collect().await;
-        Self::outcome(outcome).await?;
-        Ok(keys)
-    }
-
-    async fn fill(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
-        for items in items.chunks(AT_ONCE) {
-            all(items.iter().map(|(key, value)| self.set(key, value))).await.into_iter().collect::<Result<(), _>>()?;
-        }
-        Ok(())
-    }
-
-    async fn sweep(&self, keys: &[String]) -> Result<(), Error> {
-        for keys in keys.chunks(AT_ONCE) {
-            all(keys.iter().map(|key| self.delete(key))).await.into_iter().collect::<Result<(), _>>()?;
-        }
-        Ok(())
-    }
-}
-
-impl Streamed for Store {
-    type Keys = StreamReader<String>;
-    type Outcome = FutureReader<Result<(), key_value::Error>>;
-
-    async fn stream(&self) -> (Self::Keys, Self::Outcome) {
-        self.0.get_keys().await
-    }
-
-    async fn next(keys: &mut Self::Keys) -> Option<String> {
-        keys.next().await
-    }
-
-    async fn outcome(outcome: Self::Outcome) -> Result<(), Error> {
-        outcome.await.map_err(told)
-    }
-}
+use keyvalue_checks::{Check, buckets, report, run, streams, together, told_errors, values};
+use store::Store;
+use wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use wasip3::{wit_future, wit_stream};
 
 fn checks() -> impl Iterator<Item = Check<Store>> {
     [values(), buckets(), streams(), together(), told_errors()].into_iter().flatten()
 }
 
+/// What the shape is called.
+const SHAPE: &str = "spin:key-value@3.0.0";
+
 struct Checks;
 
 impl wasip3::exports::cli::run::Guest for Checks {
     async fn run() -> Result<(), ()> {
-        if keyvalue_checks::run("spin:key-value@3.0.0", checks()).await { Ok(()) } else { Err(()) }
+        if run(SHAPE, checks()).await { Ok(()) } else { Err(()) }
+    }
+}
+
+impl wasip3::exports::http::handler::Guest for Checks {
+    async fn handle(_: Request) -> Result<Response, ErrorCode> {
+        let mut text = String::new();
+        let passed = report(SHAPE, checks(), |line| {
+            text.push_str(line);
+            text.push('\n');
+        })
+        .await;
+        let headers = [("content-type".to_owned(), b"text/plain; charset=utf-8".to_vec())];
+        let headers = Fields::from_list(&headers).map_err(|error| ErrorCode::InternalError(Some(error.to_string())))?;
+        let (mut body, to_send) = wit_stream::new();
+        let (no_trailers, trailers) = wit_future::new(|| Ok(None));
+        drop(no_trailers);
+        let (response, _sent) = Response::new(headers, Some(to_send), trailers);
+        // It takes any number that is a status.
+        let _ = response.set_status_code(if passed { 200 } else { 500 });
+        wasip3::spawn_local(async move {
+            // What is left was not asked for: the client has gone.
+            drop(body.write_all(text.into_bytes()).await);
+        });
+        Ok(response)
     }
 }
 
 wasip3::cli::command::export!(Checks);
+wasip3::http::service::export!(Checks);

@@ -11,9 +11,9 @@ mod shape;
 pub use all::all;
 pub use checks::{
     batches, buckets, counted_together, counters, named_errors, options, pages, prefixes, streams, swaps, together,
-    told_errors, values, versions,
+    told, told_errors, values, versions, watched,
 };
-pub use runner::{Check, main, run};
+pub use runner::{Check, main, now, report, run};
 pub use shape::{
     Batch, Bucket, Counters, Entry, Error, Got, Options, Paged, Prefixed, Refused, Required, SetOptions, Streamed,
     Swapped, Swaps, Versions,

@@ -4,6 +4,7 @@
 use std::pin::{Pin, pin};
 use std::process::ExitCode;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::expect::{Case, ok};
 use crate::shape::{Bucket, Error};
@@ -49,6 +50,8 @@ pub struct Place<B> {
     pub(crate) name: String,
     /// The name of another bucket.
     pub(crate) other: String,
+    /// When the first check began.
+    pub(crate) begun: Instant,
     prefix: &'static str,
 }
 
@@ -137,12 +140,20 @@ fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (Stri
     Ok(arguments)
 }
 
+/// What a future is that never waits, as those of a shape of WASI 0.2; none where it does wait.
+pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
 /// The whole command of a shape of WASI 0.2, whose calls never wait; see [`run`].
 pub fn main<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) -> ExitCode {
-    match pin!(run(shape, checks)).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(true) => ExitCode::SUCCESS,
-        Poll::Ready(false) => ExitCode::FAILURE,
-        Poll::Pending => {
+    match now(run(shape, checks)) {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => {
             println!("FAILED: a call of the shape waits, so that run must be awaited");
             ExitCode::FAILURE
         }
@@ -152,12 +163,21 @@ pub fn main<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) 
 /// Runs the checks of the shape called `shape`, as the command's arguments and its environment say, and prints what came.
 /// Whether all that was asked for went well.
 pub async fn run<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) -> bool {
+    report(shape, checks, |line| println!("{line}")).await
+}
+
+/// The same, with each line told to `say`, for a component that is no command.
+pub async fn report<B: Bucket>(
+    shape: &str,
+    checks: impl IntoIterator<Item = Check<B>>,
+    mut say: impl FnMut(&str),
+) -> bool {
     let more = std::env::var(VARIABLE).unwrap_or_default();
     let given = std::env::args().skip(1).chain(more.split_whitespace().map(str::to_owned));
     let arguments = match arguments(given) {
         Ok(arguments) => arguments,
         Err((text, asked_for)) => {
-            println!("{text}");
+            say(&text);
             return asked_for;
         }
     };
@@ -170,36 +190,36 @@ pub async fn run<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<
         .collect();
     if arguments.list {
         for check in &chosen {
-            println!("{}{}", check.name, if check.host_specific { " (host-specific)" } else { "" });
+            say(&format!("{}{}", check.name, if check.host_specific { " (host-specific)" } else { "" }));
         }
         return true;
     }
     let bucket = match B::open(&arguments.bucket).await {
         Ok(bucket) => bucket,
         Err(error) => {
-            println!(
+            say(&format!(
                 "FAILED opening the bucket {:?}: expected ok, got {error}; --bucket names another",
                 arguments.bucket
-            );
+            ));
             return false;
         }
     };
-    let place = Place { bucket, name: arguments.bucket, other: arguments.other, prefix: PREFIX };
-    run_each(shape, &place, &chosen).await
+    let place = Place { bucket, name: arguments.bucket, other: arguments.other, begun: Instant::now(), prefix: PREFIX };
+    run_each(shape, &place, &chosen, say).await
 }
 
-async fn run_each<B: Bucket>(shape: &str, place: &Place<B>, checks: &[Check<B>]) -> bool {
+async fn run_each<B: Bucket>(shape: &str, place: &Place<B>, checks: &[Check<B>], mut say: impl FnMut(&str)) -> bool {
     let mut failed = 0;
     for (number, check) in (1..).zip(checks) {
         let beyond = if check.host_specific { " (host-specific)" } else { "" };
         match place.run(check).await {
-            Ok(()) => println!("ok {number} {}{beyond}", check.name),
+            Ok(()) => say(&format!("ok {number} {}{beyond}", check.name)),
             Err(reason) => {
                 failed += 1;
-                println!("FAILED {number} {}{beyond}: {reason}", check.name);
+                say(&format!("FAILED {number} {}{beyond}: {reason}", check.name));
             }
         }
     }
-    println!("{shape}: {} of {} checks passed", checks.len() - failed, checks.len());
+    say(&format!("{shape}: {} of {} checks passed", checks.len() - failed, checks.len()));
     failed == 0 && !checks.is_empty()
 }

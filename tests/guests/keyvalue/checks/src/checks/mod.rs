@@ -12,6 +12,7 @@ mod swaps;
 mod together;
 mod values;
 mod versions;
+mod watched;
 
 pub use batches::batches;
 pub use buckets::buckets;
@@ -25,3 +26,4 @@ pub use swaps::swaps;
 pub use together::{counted_together, together};
 pub use values::values;
 pub use versions::versions;
+pub use watched::{told, watched};

@@ -8,7 +8,7 @@ use crate::runner::{Check, Place};
 use crate::shape::{Error, Options, SetOptions};
 
 /// Within this time a host must have noticed that a value's time to live is over.
-const NOTICED: Duration = Duration::from_mins(1);
+const NOTICED: Duration = Duration::from_secs(10);
 
 /// The checks of set with options.
 pub fn options<B: Options>() -> Vec<Check<B>> {

@@ -1,7 +1,7 @@
 //! Lists of the keys with some text in front.
 
 use super::pages::{MANY, filled};
-use crate::expect::{Case, holds, ok, same};
+use crate::expect::{Case, holds, ok, same_keys};
 use crate::runner::{Check, Place};
 use crate::shape::Prefixed;
 
@@ -54,19 +54,19 @@ async fn listed<B: Prefixed>(at: &Place<B>) -> Case {
     let without = ["p", "q/", "o/a", "a/p/", "P/a"].map(|key| at.key(key));
     set_all(at, &with).await?;
     set_all(at, &without).await?;
-    same("the keys", &sorted(at, &at.key("p/")).await?.as_slice(), &with.as_slice())
+    same_keys("the keys", &sorted(at, &at.key("p/")).await?, &with)
 }
 
 async fn nothing<B: Prefixed>(at: &Place<B>) -> Case {
     set_all(at, &[at.key("a"), at.key("c")]).await?;
-    same("the keys", &sorted(at, &at.key("b")).await?, &Vec::new())?;
-    same("those of a longer prefix than any key", &sorted(at, &at.key("a/a")).await?, &Vec::new())
+    same_keys("the keys", &sorted(at, &at.key("b")).await?, &[])?;
+    same_keys("those of a longer prefix than any key", &sorted(at, &at.key("a/a")).await?, &[])
 }
 
 async fn everything<B: Prefixed>(at: &Place<B>) -> Case {
     let keys = ["a", "b"].map(|key| at.key(key));
     set_all(at, &keys).await?;
-    same("the keys", &at.own(sorted(at, "").await?).as_slice(), &keys.as_slice())
+    same_keys("the keys", &at.own(sorted(at, "").await?), &keys)
 }
 
 async fn distinct<B: Prefixed>(at: &Place<B>) -> Case {
@@ -75,7 +75,7 @@ async fn distinct<B: Prefixed>(at: &Place<B>) -> Case {
     let keys = names.map(|name| at.key(&format!("{name}/k")));
     set_all(at, &keys).await?;
     for (name, key) in names.iter().zip(&keys) {
-        same(name, &sorted(at, &at.key(name)).await?, &vec![key.clone()])?;
+        same_keys(name, &sorted(at, &at.key(name)).await?, std::slice::from_ref(key))?;
     }
     Ok(())
 }
@@ -83,7 +83,7 @@ async fn distinct<B: Prefixed>(at: &Place<B>) -> Case {
 async fn each_once<B: Prefixed>(at: &Place<B>) -> Case {
     let keys = filled(at, 2500).await?;
     let expected: Vec<String> = keys.into_iter().filter(|key| key.starts_with(&at.key("k01"))).collect();
-    same("the keys", &sorted(at, &at.key("k01")).await?, &expected)?;
+    same_keys("the keys", &sorted(at, &at.key("k01")).await?, &expected)?;
     holds("there are some", expected.len() == 1000)
 }
 
@@ -91,5 +91,5 @@ async fn in_order<B: Prefixed>(at: &Place<B>) -> Case {
     let keys = filled(at, MANY).await?;
     let (listed, pages) = list(at, &at.key("k")).await?;
     holds("there is more than one page", pages > 1)?;
-    same("the keys", &listed, &keys)
+    same_keys("the keys", &listed, &keys)
 }

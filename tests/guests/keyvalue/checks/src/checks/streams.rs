@@ -1,7 +1,7 @@
 //! Keys that come as a stream.
 
 use crate::all::all;
-use crate::expect::{Case, holds, ok, same, some, text};
+use crate::expect::{Case, holds, ok, same, same_keys, some, text};
 use crate::runner::{Check, Place};
 use crate::shape::Streamed;
 
@@ -47,9 +47,9 @@ async fn read<B: Streamed>(bucket: &B) -> Result<Vec<String>, String> {
 }
 
 async fn each_once<B: Streamed>(at: &Place<B>) -> Case {
-    same("before", &at.own(read(&at.bucket).await?), &Vec::new())?;
+    same_keys("before", &at.own(read(&at.bucket).await?), &[])?;
     let keys = filled(at).await?;
-    same("the keys", &at.own(read(&at.bucket).await?), &keys)
+    same_keys("the keys", &at.own(read(&at.bucket).await?), &keys)
 }
 
 async fn in_turns<B: Streamed>(at: &Place<B>) -> Case {
@@ -63,14 +63,14 @@ async fn in_turns<B: Streamed>(at: &Place<B>) -> Case {
     }
     seen.0.extend(rest::<B>(one, one_outcome).await?);
     seen.1.extend(rest::<B>(two, two_outcome).await?);
-    same("the one's keys", &at.own(seen.0), &keys)?;
-    same("the other's keys", &at.own(seen.1), &keys)
+    same_keys("the one's keys", &at.own(seen.0), &keys)?;
+    same_keys("the other's keys", &at.own(seen.1), &keys)
 }
 
 async fn at_once<B: Streamed>(at: &Place<B>) -> Case {
     let keys = filled(at).await?;
     for seen in all((0..10).map(|_| read(&at.bucket))).await {
-        same("the keys", &at.own(seen?), &keys)?;
+        same_keys("the keys", &at.own(seen?), &keys)?;
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ async fn undisturbed<B: Streamed>(at: &Place<B>, keys: &[String]) -> Case {
     ok("set", at.bucket.set(&new, b"1").await)?;
     same("get", &text(ok("get", at.bucket.get(&new).await)?), &some("1"))?;
     ok("delete", at.bucket.delete(&new).await)?;
-    same("the keys", &at.own(read(&at.bucket).await?).as_slice(), &keys)
+    same_keys("the keys", &at.own(read(&at.bucket).await?), keys)
 }
 
 async fn half_way<B: Streamed>(at: &Place<B>) -> Case {
@@ -129,7 +129,7 @@ async fn outcome_dropped<B: Streamed>(at: &Place<B>) -> Case {
     while let Some(key) = B::next(&mut stream).await {
         seen.push(key);
     }
-    same("the keys", &at.own(seen), &keys)
+    same_keys("the keys", &at.own(seen), &keys)
 }
 
 async fn outlives<B: Streamed>(at: &Place<B>) -> Case {
@@ -137,7 +137,7 @@ async fn outlives<B: Streamed>(at: &Place<B>) -> Case {
     let store = ok("open", B::open(&at.name).await)?;
     let (stream, outcome) = store.stream().await;
     drop(store);
-    same("the keys", &at.own(rest::<B>(stream, outcome).await?), &keys)
+    same_keys("the keys", &at.own(rest::<B>(stream, outcome).await?), &keys)
 }
 
 async fn changed<B: Streamed>(at: &Place<B>) -> Case {
@@ -154,12 +154,12 @@ async fn changed<B: Streamed>(at: &Place<B>) -> Case {
     seen.extend(rest::<B>(stream, outcome).await?);
     let mut seen = at.own(seen);
     seen.retain(|key| stay.binary_search(key).is_ok());
-    same("the keys that stay", &seen, &stay)
+    same_keys("the keys that stay", &seen, &stay)
 }
 
 async fn in_order<B: Streamed>(at: &Place<B>) -> Case {
     let keys = filled(at).await?;
     let mut seen = read(&at.bucket).await?;
     seen.retain(|key| keys.binary_search(key).is_ok());
-    same("the keys", &seen, &keys)
+    same_keys("the keys", &seen, &keys)
 }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::all::all;
-use crate::expect::{Case, holds, ok, same, some, text};
+use crate::expect::{Case, holds, ok, same, same_keys, some, text};
 use crate::runner::{Check, Place};
 use crate::shape::{Bucket, Counters};
 
@@ -35,7 +35,7 @@ async fn sets<B: Bucket>(at: &Place<B>) -> Case {
     for key in &keys {
         same("get", &text(ok("get", at.bucket.get(key).await)?), &some(key))?;
     }
-    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
+    same_keys("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
 }
 
 async fn gets<B: Bucket>(at: &Place<B>) -> Case {
@@ -79,7 +79,7 @@ async fn dropped<B: Bucket>(at: &Place<B>) -> Case {
         ok("set", at.bucket.set(key, b"2").await)?;
         same("get", &text(ok("get", at.bucket.get(key).await)?), &some("2"))?;
     }
-    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
+    same_keys("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
 }
 
 async fn increments<B: Counters>(at: &Place<B>) -> Case {

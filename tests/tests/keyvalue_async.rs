@@ -1,4 +1,5 @@
-//! The key-value interfaces of WASI 0.3, through a guest that uses them: `wasmcloud:keyvalue` and `spin:key-value`.
+//! The key-value interfaces of WASI 0.3, through a guest that uses them: `wasmcloud:keyvalue` and `spin:key-value`. What
+//! they promise on any host is checked in `keyvalue.rs`; here is what this host promises.
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -13,12 +14,10 @@ async fn in_memory() -> Host {
 }
 
 #[test]
-fn every_check_holds_through_the_binary_and_again_on_the_same_store() {
+fn every_interface_sees_the_same_data_and_again_on_the_same_store() {
     let place = Place::new();
     for _ in 0..2 {
-        for check in ["wasmcloud()", "spin()"] {
-            assert_eq!(place.stash(["run", "--invoke", check, KEYVALUE_ASYNC]).success(), "ok\n", "{check}");
-        }
+        assert_eq!(place.stash(["run", "--invoke", "see-the-same()", KEYVALUE_ASYNC]).success(), "ok\n");
     }
 }
 

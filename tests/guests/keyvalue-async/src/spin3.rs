@@ -1,28 +1,7 @@
 //! `spin:key-value@3.0.0`.
 
-use crate::spin::key_value::key_value::{Error, Store};
+use crate::spin::key_value::key_value::Store;
 use crate::{expect, failed};
-
-pub(crate) async fn check() -> Result<(), String> {
-    let store = Store::open("default".into()).await.map_err(failed("open"))?;
-    for key in keys(&store).await? {
-        store.delete(key).await.map_err(failed("delete"))?;
-    }
-    store.set("k".into(), b"v".to_vec()).await.map_err(failed("set"))?;
-    expect("get", store.get("k".into()).await.map_err(failed("get"))?, Some(b"v".to_vec()))?;
-    expect("exists", store.exists("k".into()).await.map_err(failed("exists"))?, true)?;
-    expect("keys", keys(&store).await?, vec!["k".to_owned()])?;
-    store.delete("k".into()).await.map_err(failed("delete"))?;
-    store.delete("k".into()).await.map_err(failed("delete again"))?;
-    expect("no keys", keys(&store).await?, Vec::new())?;
-    let other = Store::open("another".into()).await.map_err(failed("open"))?;
-    other.set("k".into(), b"other".to_vec()).await.map_err(failed("set"))?;
-    expect("told apart", store.get("k".into()).await.map_err(failed("get"))?, None)?;
-    match store.set(String::new(), Vec::new()).await {
-        Err(Error::Other(text)) if text.contains("key") => Ok(()),
-        other => Err(format!("an empty key: {other:?}")),
-    }
-}
 
 pub(crate) async fn stream_keys(number: u32) -> Result<u32, String> {
     let store = Store::open("streamed".into()).await.map_err(failed("open"))?;

@@ -29,43 +29,49 @@ fn told(error: store::Error) -> Error {
 }
 
 impl Bucket for Store {
-    fn open(name: &str) -> Result<Self, Error> {
+    async fn open(name: &str) -> Result<Self, Error> {
         store::open(name).map(Self).map_err(told)
     }
 
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.0.get(key).map_err(told)
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         self.0.set(key, value).map_err(told)
     }
 
-    fn delete(&self, key: &str) -> Result<(), Error> {
+    async fn delete(&self, key: &str) -> Result<(), Error> {
         self.0.delete(key).map_err(told)
     }
 
-    fn exists(&self, key: &str) -> Result<bool, Error> {
+    async fn exists(&self, key: &str) -> Result<bool, Error> {
         self.0.exists(key).map_err(told)
     }
 
-    fn keys(&self) -> Result<Vec<String>, Error> {
-        self.all_pages()
+    async fn keys(&self) -> Result<Vec<String>, Error> {
+        self.all_pages().await
     }
 
-    fn fill(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
-        items.chunks(AT_ONCE).try_for_each(|items| self.set_many(items))
+    async fn fill(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
+        for items in items.chunks(AT_ONCE) {
+            self.set_many(items).await?;
+        }
+        Ok(())
     }
 
-    fn sweep(&self, keys: &[String]) -> Result<(), Error> {
-        keys.chunks(AT_ONCE).try_for_each(|keys| self.delete_many(keys))
+    async fn sweep(&self, keys: &[String]) -> Result<(), Error> {
+        for keys in keys.chunks(AT_ONCE) {
+            self.delete_many(keys).await?;
+        }
+        Ok(())
     }
 }
 
 impl Paged for Store {
     type Cursor = String;
 
-    fn page(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), Error> {
+    async fn page(&self, cursor: Option<String>) -> Result<(Vec<String>, Option<String>), Error> {
         let page = self.0.list_keys(cursor.as_deref()).map_err(told)?;
         Ok((page.keys, page.cursor))
     }
@@ -79,7 +85,7 @@ impl Paged for Store {
 impl Batch for Store {
     const TELLS_ABSENT_KEYS: bool = false;
 
-    fn get_many(&self, keys: &[String]) -> Result<Vec<Got>, Error> {
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Got>, Error> {
         let answers = batch::get_many(&self.0, keys).map_err(told)?;
         Ok(answers
             .into_iter()
@@ -90,11 +96,11 @@ impl Batch for Store {
             .collect())
     }
 
-    fn set_many(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
+    async fn set_many(&self, items: &[(String, Vec<u8>)]) -> Result<(), Error> {
         batch::set_many(&self.0, items).map_err(told)
     }
 
-    fn delete_many(&self, keys: &[String]) -> Result<(), Error> {
+    async fn delete_many(&self, keys: &[String]) -> Result<(), Error> {
         batch::delete_many(&self.0, keys).map_err(told)
     }
 }
@@ -103,7 +109,7 @@ impl Counters for Store {
     const SIGNED: bool = true;
     const LARGEST: &'static str = "9223372036854775807";
 
-    fn increment(&self, key: &str, delta: i64) -> Result<i64, Error> {
+    async fn increment(&self, key: &str, delta: i64) -> Result<i64, Error> {
         atomics::increment(&self.0, key, delta).map_err(told)
     }
 }
@@ -111,15 +117,15 @@ impl Counters for Store {
 impl Swaps for Store {
     type Cas = atomics::Cas;
 
-    fn cas(&self, key: &str) -> Result<atomics::Cas, Error> {
+    async fn cas(&self, key: &str) -> Result<atomics::Cas, Error> {
         atomics::Cas::new(&self.0, key).map_err(told)
     }
 
-    fn current(cas: &atomics::Cas) -> Result<Option<Vec<u8>>, Error> {
+    async fn current(cas: &atomics::Cas) -> Result<Option<Vec<u8>>, Error> {
         cas.current().map_err(told)
     }
 
-    fn swap(cas: atomics::Cas, value: &[u8]) -> Result<(), Refused<atomics::Cas>> {
+    async fn swap(cas: atomics::Cas, value: &[u8]) -> Result<(), Refused<atomics::Cas>> {
         atomics::swap(cas, value).map_err(|error| match error {
             atomics::CasError::StoreError(error) => Refused::Store(told(error)),
             atomics::CasError::CasFailed(fresh) => Refused::Failed(fresh),

@@ -31,27 +31,27 @@ fn told(error: key_value::Error) -> Error {
 }
 
 impl Bucket for Store {
-    fn open(name: &str) -> Result<Self, Error> {
+    async fn open(name: &str) -> Result<Self, Error> {
         key_value::Store::open(name).map(Self).map_err(told)
     }
 
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.0.get(key).map_err(told)
     }
 
-    fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         self.0.set(key, value).map_err(told)
     }
 
-    fn delete(&self, key: &str) -> Result<(), Error> {
+    async fn delete(&self, key: &str) -> Result<(), Error> {
         self.0.delete(key).map_err(told)
     }
 
-    fn exists(&self, key: &str) -> Result<bool, Error> {
+    async fn exists(&self, key: &str) -> Result<bool, Error> {
         self.0.exists(key).map_err(told)
     }
 
-    fn keys(&self) -> Result<Vec<String>, Error> {
+    async fn keys(&self) -> Result<Vec<String>, Error> {
         self.0.get_keys().map_err(told)
     }
 }

@@ -15,6 +15,17 @@ pub(crate) fn same<T: Debug + PartialEq>(what: &str, came: &T, expected: &T) -> 
     Err(format!("{what}: expected {}, got {}", short(expected), short(came)))
 }
 
+/// The same of many keys: tells where they first differ.
+pub(crate) fn same_keys(what: &str, came: &[String], expected: &[String]) -> Case {
+    if came == expected {
+        return Ok(());
+    }
+    let at = came.iter().zip(expected).take_while(|(came, expected)| came == expected).count();
+    let (came_there, expected_there) = (short(&came.get(at)), short(&expected.get(at)));
+    let lengths = format!("expected {} and got {}", expected.len(), came.len());
+    Err(format!("{what}: {lengths}; number {} differs: expected {expected_there}, got {came_there}", at + 1))
+}
+
 /// It must hold.
 pub(crate) fn holds(what: &str, holds: bool) -> Case {
     if holds { Ok(()) } else { Err(format!("{what}: expected it to hold, got the opposite")) }

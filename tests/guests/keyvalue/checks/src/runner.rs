@@ -1,7 +1,10 @@
 //! The command around the checks: arguments, a line for each check, a summary, the exit code. It must end with 0 only when
 //! every check that was asked for has passed, and there was one.
 
+use std::pin::{Pin, pin};
 use std::process::ExitCode;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::expect::{Case, ok};
 use crate::shape::{Bucket, Error};
@@ -13,18 +16,29 @@ const PREFIX: &str = "keyvalue-checks/";
 pub struct Check<B> {
     name: &'static str,
     host_specific: bool,
-    run: fn(&Place<B>) -> Case,
+    run: Box<dyn Run<B>>,
 }
 
-impl<B> Check<B> {
+impl<B: 'static> Check<B> {
     /// What the interface itself says.
-    pub(crate) const fn portable(name: &'static str, run: fn(&Place<B>) -> Case) -> Self {
-        Self { name, host_specific: false, run }
+    pub(crate) fn portable(name: &'static str, run: impl AsyncFn(&Place<B>) -> Case + 'static) -> Self {
+        Self { name, host_specific: false, run: Box::new(run) }
     }
 
     /// What it leaves to the host, and guests have come to expect.
-    pub(crate) const fn host_specific(name: &'static str, run: fn(&Place<B>) -> Case) -> Self {
-        Self { name, host_specific: true, run }
+    pub(crate) fn host_specific(name: &'static str, run: impl AsyncFn(&Place<B>) -> Case + 'static) -> Self {
+        Self { name, host_specific: true, run: Box::new(run) }
+    }
+}
+
+/// An async function of a check, whichever it is.
+trait Run<B> {
+    fn run<'a>(&'a self, at: &'a Place<B>) -> Pin<Box<dyn Future<Output = Case> + 'a>>;
+}
+
+impl<B, F: AsyncFn(&Place<B>) -> Case> Run<B> for F {
+    fn run<'a>(&'a self, at: &'a Place<B>) -> Pin<Box<dyn Future<Output = Case> + 'a>> {
+        Box::pin(self(at))
     }
 }
 
@@ -36,6 +50,8 @@ pub struct Place<B> {
     pub(crate) name: String,
     /// The name of another bucket.
     pub(crate) other: String,
+    /// When the first check began.
+    pub(crate) begun: Instant,
     prefix: &'static str,
 }
 
@@ -58,14 +74,14 @@ impl<B: Bucket> Place<B> {
     }
 
     /// Removes the checks' keys from a bucket.
-    pub(crate) fn sweep(&self, bucket: &B) -> Result<(), Error> {
-        bucket.sweep(&self.own(bucket.keys()?))
+    pub(crate) async fn sweep(&self, bucket: &B) -> Result<(), Error> {
+        bucket.sweep(&self.own(bucket.keys().await?)).await
     }
 
-    fn run(&self, check: &Check<B>) -> Case {
-        ok("removing what an earlier run has left", self.sweep(&self.bucket))?;
-        let outcome = (check.run)(self);
-        let swept = ok("removing what the check has set", self.sweep(&self.bucket));
+    async fn run(&self, check: &Check<B>) -> Case {
+        ok("removing what an earlier run has left", self.sweep(&self.bucket).await)?;
+        let outcome = check.run.run(self).await;
+        let swept = ok("removing what the check has set", self.sweep(&self.bucket).await);
         outcome.and(swept)
     }
 }
@@ -97,8 +113,8 @@ struct Arguments {
     filters: Vec<String>,
 }
 
-/// What was asked for; `Err` is what to print, and how to end.
-fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (String, ExitCode)> {
+/// What was asked for; `Err` is what to print, and whether that was asked for.
+fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (String, bool)> {
     let mut arguments = Arguments {
         list: false,
         portable: false,
@@ -108,15 +124,15 @@ fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (Stri
     };
     let mut given = given.into_iter();
     while let Some(argument) = given.next() {
-        let mut name = || given.next().ok_or_else(|| (format!("{argument} needs a name"), ExitCode::FAILURE));
+        let mut name = || given.next().ok_or_else(|| (format!("{argument} needs a name"), false));
         match argument.as_str() {
             "--list" => arguments.list = true,
             "--portable" => arguments.portable = true,
             "--bucket" => arguments.bucket = name()?,
             "--other" => arguments.other = name()?,
-            "--help" | "-h" => return Err((HELP.to_owned(), ExitCode::SUCCESS)),
+            "--help" | "-h" => return Err((HELP.to_owned(), true)),
             unknown if unknown.starts_with('-') => {
-                return Err((format!("there is no option {unknown}; --help tells those there are"), ExitCode::FAILURE));
+                return Err((format!("there is no option {unknown}; --help tells those there are"), false));
             }
             _ => arguments.filters.push(argument),
         }
@@ -124,15 +140,45 @@ fn arguments(given: impl IntoIterator<Item = String>) -> Result<Arguments, (Stri
     Ok(arguments)
 }
 
-/// The whole command: runs the checks of the shape called `shape`.
+/// What a future is that never waits, as those of a shape of WASI 0.2; none where it does wait.
+pub fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+/// The whole command of a shape of WASI 0.2, whose calls never wait; see [`run`].
 pub fn main<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) -> ExitCode {
+    match now(run(shape, checks)) {
+        Some(true) => ExitCode::SUCCESS,
+        Some(false) => ExitCode::FAILURE,
+        None => {
+            println!("FAILED: a call of the shape waits, so that run must be awaited");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the checks of the shape called `shape`, as the command's arguments and its environment say, and prints what came.
+/// Whether all that was asked for went well.
+pub async fn run<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) -> bool {
+    report(shape, checks, |line| println!("{line}")).await
+}
+
+/// The same, with each line told to `say`, for a component that is no command.
+pub async fn report<B: Bucket>(
+    shape: &str,
+    checks: impl IntoIterator<Item = Check<B>>,
+    mut say: impl FnMut(&str),
+) -> bool {
     let more = std::env::var(VARIABLE).unwrap_or_default();
     let given = std::env::args().skip(1).chain(more.split_whitespace().map(str::to_owned));
     let arguments = match arguments(given) {
         Ok(arguments) => arguments,
-        Err((text, code)) => {
-            println!("{text}");
-            return code;
+        Err((text, asked_for)) => {
+            say(&text);
+            return asked_for;
         }
     };
     let chosen: Vec<Check<B>> = checks
@@ -144,35 +190,36 @@ pub fn main<B: Bucket>(shape: &str, checks: impl IntoIterator<Item = Check<B>>) 
         .collect();
     if arguments.list {
         for check in &chosen {
-            println!("{}{}", check.name, if check.host_specific { " (host-specific)" } else { "" });
+            say(&format!("{}{}", check.name, if check.host_specific { " (host-specific)" } else { "" }));
         }
-        return ExitCode::SUCCESS;
+        return true;
     }
-    let bucket = match B::open(&arguments.bucket) {
+    let bucket = match B::open(&arguments.bucket).await {
         Ok(bucket) => bucket,
         Err(error) => {
-            println!(
+            say(&format!(
                 "FAILED opening the bucket {:?}: expected ok, got {error}; --bucket names another",
                 arguments.bucket
-            );
-            return ExitCode::FAILURE;
+            ));
+            return false;
         }
     };
-    run(shape, &Place { bucket, name: arguments.bucket, other: arguments.other, prefix: PREFIX }, &chosen)
+    let place = Place { bucket, name: arguments.bucket, other: arguments.other, begun: Instant::now(), prefix: PREFIX };
+    run_each(shape, &place, &chosen, say).await
 }
 
-fn run<B: Bucket>(shape: &str, place: &Place<B>, checks: &[Check<B>]) -> ExitCode {
+async fn run_each<B: Bucket>(shape: &str, place: &Place<B>, checks: &[Check<B>], mut say: impl FnMut(&str)) -> bool {
     let mut failed = 0;
     for (number, check) in (1..).zip(checks) {
         let beyond = if check.host_specific { " (host-specific)" } else { "" };
-        match place.run(check) {
-            Ok(()) => println!("ok {number} {}{beyond}", check.name),
+        match place.run(check).await {
+            Ok(()) => say(&format!("ok {number} {}{beyond}", check.name)),
             Err(reason) => {
                 failed += 1;
-                println!("FAILED {number} {}{beyond}: {reason}", check.name);
+                say(&format!("FAILED {number} {}{beyond}: {reason}", check.name));
             }
         }
     }
-    println!("{shape}: {} of {} checks passed", checks.len() - failed, checks.len());
-    if failed == 0 && !checks.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    say(&format!("{shape}: {} of {} checks passed", checks.len() - failed, checks.len()));
+    failed == 0 && !checks.is_empty()
 }

@@ -25,73 +25,73 @@ fn got<B: Batch>(key: &str, value: Option<&str>) -> Got {
     Got { key: told.then(|| key.to_owned()), value: value.map(|value| value.as_bytes().to_vec()) }
 }
 
-fn three<B: Batch>(at: &Place<B>) -> Result<[String; 3], String> {
+async fn three<B: Batch>(at: &Place<B>) -> Result<[String; 3], String> {
     let keys = ["a", "b", "c"].map(|key| at.key(key));
     for (key, value) in keys.iter().zip(["1", "2", "3"]) {
-        ok("set", at.bucket.set(key, value.as_bytes()))?;
+        ok("set", at.bucket.set(key, value.as_bytes()).await)?;
     }
     Ok(keys)
 }
 
-fn order<B: Batch>(at: &Place<B>) -> Case {
-    let [a, b, c] = three(at)?;
+async fn order<B: Batch>(at: &Place<B>) -> Case {
+    let [a, b, c] = three(at).await?;
     let expected = vec![got::<B>(&c, Some("3")), got::<B>(&a, Some("1")), got::<B>(&b, Some("2"))];
-    same("get-many", &ok("get-many", at.bucket.get_many(&[c, a, b]))?, &expected)
+    same("get-many", &ok("get-many", at.bucket.get_many(&[c, a, b]).await)?, &expected)
 }
 
-fn missing<B: Batch>(at: &Place<B>) -> Case {
-    let ([a, b, _], absent) = (three(at)?, at.key("absent"));
+async fn missing<B: Batch>(at: &Place<B>) -> Case {
+    let ([a, b, _], absent) = (three(at).await?, at.key("absent"));
     let expected =
         vec![got::<B>(&absent, None), got::<B>(&b, Some("2")), got::<B>(&absent, None), got::<B>(&a, Some("1"))];
-    same("get-many", &ok("get-many", at.bucket.get_many(&[absent.clone(), b, absent, a]))?, &expected)
+    same("get-many", &ok("get-many", at.bucket.get_many(&[absent.clone(), b, absent, a]).await)?, &expected)
 }
 
-fn twice<B: Batch>(at: &Place<B>) -> Case {
-    let [a, b, _] = three(at)?;
+async fn twice<B: Batch>(at: &Place<B>) -> Case {
+    let [a, b, _] = three(at).await?;
     let expected = vec![got::<B>(&a, Some("1")), got::<B>(&b, Some("2")), got::<B>(&a, Some("1"))];
-    same("get-many", &ok("get-many", at.bucket.get_many(&[a.clone(), b, a]))?, &expected)
+    same("get-many", &ok("get-many", at.bucket.get_many(&[a.clone(), b, a]).await)?, &expected)
 }
 
-fn set<B: Batch>(at: &Place<B>) -> Case {
+async fn set<B: Batch>(at: &Place<B>) -> Case {
     let keys = at.numbered("k", 10);
     let items: Vec<_> = keys.iter().map(|key| (key.clone(), key.as_bytes().to_vec())).collect();
-    ok("set-many", at.bucket.set_many(&items))?;
+    ok("set-many", at.bucket.set_many(&items).await)?;
     for key in &keys {
-        same("get", &text(ok("get", at.bucket.get(key))?), &some(key))?;
+        same("get", &text(ok("get", at.bucket.get(key).await)?), &some(key))?;
     }
-    same("the keys", &at.own(ok("the list", at.bucket.keys())?), &keys)
+    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
 }
 
-fn set_twice<B: Batch>(at: &Place<B>) -> Case {
+async fn set_twice<B: Batch>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set-many", at.bucket.set_many(&[(key.clone(), b"1".to_vec()), (key.clone(), b"2".to_vec())]))?;
-    same("get", &text(ok("get", at.bucket.get(&key))?), &some("2"))
+    ok("set-many", at.bucket.set_many(&[(key.clone(), b"1".to_vec()), (key.clone(), b"2".to_vec())]).await)?;
+    same("get", &text(ok("get", at.bucket.get(&key).await)?), &some("2"))
 }
 
-fn delete<B: Batch>(at: &Place<B>) -> Case {
-    let ([a, b, c], absent) = (three(at)?, at.key("absent"));
-    ok("delete-many", at.bucket.delete_many(&[a.clone(), absent, c, a]))?;
-    same("the keys", &at.own(ok("the list", at.bucket.keys())?), &vec![b])
+async fn delete<B: Batch>(at: &Place<B>) -> Case {
+    let ([a, b, c], absent) = (three(at).await?, at.key("absent"));
+    ok("delete-many", at.bucket.delete_many(&[a.clone(), absent, c, a]).await)?;
+    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &vec![b])
 }
 
-fn nothing<B: Batch>(at: &Place<B>) -> Case {
-    same("get-many", &ok("get-many", at.bucket.get_many(&[]))?, &Vec::new())?;
-    ok("set-many", at.bucket.set_many(&[]))?;
-    ok("delete-many", at.bucket.delete_many(&[]))
+async fn nothing<B: Batch>(at: &Place<B>) -> Case {
+    same("get-many", &ok("get-many", at.bucket.get_many(&[]).await)?, &Vec::new())?;
+    ok("set-many", at.bucket.set_many(&[]).await)?;
+    ok("delete-many", at.bucket.delete_many(&[]).await)
 }
 
-fn atomic<B: Batch>(at: &Place<B>) -> Case {
+async fn atomic<B: Batch>(at: &Place<B>) -> Case {
     let key = at.key("k");
     let items = [(key.clone(), b"1".to_vec()), (at.key(&"k".repeat(3000)), b"1".to_vec())];
-    fails("set-many with a key that is too long", at.bucket.set_many(&items))?;
-    same("get", &ok("get", at.bucket.get(&key))?, &None)
+    fails("set-many with a key that is too long", at.bucket.set_many(&items).await)?;
+    same("get", &ok("get", at.bucket.get(&key).await)?, &None)
 }
 
-fn many<B: Batch>(at: &Place<B>) -> Case {
+async fn many<B: Batch>(at: &Place<B>) -> Case {
     let keys = at.numbered("k", 1000);
     let items: Vec<_> = keys.iter().map(|key| (key.clone(), key.as_bytes().to_vec())).collect();
-    ok("set-many", at.bucket.set_many(&items))?;
+    ok("set-many", at.bucket.set_many(&items).await)?;
     let expected: Vec<Got> = keys.iter().rev().map(|key| got::<B>(key, Some(key))).collect();
     let backwards: Vec<String> = keys.into_iter().rev().collect();
-    same("get-many", &ok("get-many", at.bucket.get_many(&backwards))?, &expected)
+    same("get-many", &ok("get-many", at.bucket.get_many(&backwards).await)?, &expected)
 }

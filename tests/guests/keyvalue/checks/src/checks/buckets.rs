@@ -15,47 +15,50 @@ pub fn buckets<B: Bucket>() -> Vec<Check<B>> {
     ]
 }
 
-fn same_bucket<B: Bucket>(at: &Place<B>) -> Case {
-    let (key, again) = (at.key("k"), ok("open", B::open(&at.name))?);
-    ok("set", at.bucket.set(&key, b"1"))?;
-    same("get", &text(ok("get", again.get(&key))?), &some("1"))?;
-    ok("delete", again.delete(&key))?;
-    same("get", &ok("get", at.bucket.get(&key))?, &None)
+async fn same_bucket<B: Bucket>(at: &Place<B>) -> Case {
+    let (key, again) = (at.key("k"), ok("open", B::open(&at.name).await)?);
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    same("get", &text(ok("get", again.get(&key).await)?), &some("1"))?;
+    ok("delete", again.delete(&key).await)?;
+    same("get", &ok("get", at.bucket.get(&key).await)?, &None)
 }
 
-fn other_bucket<B: Bucket>(at: &Place<B>) -> Case {
-    let (key, other) = (at.key("k"), ok("open", B::open(&at.other))?);
-    ok("sweep", at.sweep(&other))?;
-    ok("set", at.bucket.set(&key, b"here"))?;
-    same("there", &ok("get", other.get(&key))?, &None)?;
-    ok("set", other.set(&key, b"there"))?;
-    let seen = (ok("get", at.bucket.get(&key))?, ok("get", other.get(&key))?);
-    ok("sweep", at.sweep(&other))?;
+async fn other_bucket<B: Bucket>(at: &Place<B>) -> Case {
+    let (key, other) = (at.key("k"), ok("open", B::open(&at.other).await)?);
+    ok("sweep", at.sweep(&other).await)?;
+    ok("set", at.bucket.set(&key, b"here").await)?;
+    same("there", &ok("get", other.get(&key).await)?, &None)?;
+    ok("set", other.set(&key, b"there").await)?;
+    let seen = (ok("get", at.bucket.get(&key).await)?, ok("get", other.get(&key).await)?);
+    ok("sweep", at.sweep(&other).await)?;
     same("both", &(text(seen.0), text(seen.1)), &(some("here"), some("there")))
 }
 
-fn default_bucket<B: Bucket>(at: &Place<B>) -> Case {
-    let (key, unnamed, named) = (at.key("k"), ok("open ''", B::open(""))?, ok("open", B::open("default"))?);
-    ok("set", unnamed.set(&key, b"1"))?;
-    let seen = text(ok("get", named.get(&key))?);
-    ok("delete", unnamed.delete(&key))?;
+async fn default_bucket<B: Bucket>(at: &Place<B>) -> Case {
+    let (key, unnamed, named) = (at.key("k"), ok("open ''", B::open("").await)?, ok("open", B::open("default").await)?);
+    ok("set", unnamed.set(&key, b"1").await)?;
+    let seen = text(ok("get", named.get(&key).await)?);
+    ok("delete", unnamed.delete(&key).await)?;
     same("get", &seen, &some("1"))
 }
 
-fn any_name<B: Bucket>(at: &Place<B>) -> Case {
+async fn any_name<B: Bucket>(at: &Place<B>) -> Case {
     let names =
         ["redis://127.0.0.1:6379/", "../other", "/", " ", "bucket:x", "a/b/c/d/e/f/g/h/i/j", "\u{1F980}", "%2F"];
     let key = at.key("k");
     let mut open = Vec::new();
     for name in names {
-        let bucket = ok(name, B::open(name))?;
-        ok("sweep", at.sweep(&bucket))?;
-        ok("set", bucket.set(&key, name.as_bytes()))?;
+        let bucket = ok(name, B::open(name).await)?;
+        ok("sweep", at.sweep(&bucket).await)?;
+        ok("set", bucket.set(&key, name.as_bytes()).await)?;
         open.push((name, bucket));
     }
-    let seen: Vec<_> = open.iter().map(|(_, bucket)| bucket.get(&key)).collect();
+    let mut seen = Vec::new();
     for (_, bucket) in &open {
-        ok("sweep", at.sweep(bucket))?;
+        seen.push(bucket.get(&key).await);
+    }
+    for (_, bucket) in &open {
+        ok("sweep", at.sweep(bucket).await)?;
     }
     for (name, seen) in names.into_iter().zip(seen) {
         same(name, &text(ok("get", seen)?), &some(name))?;
@@ -63,6 +66,6 @@ fn any_name<B: Bucket>(at: &Place<B>) -> Case {
     Ok(())
 }
 
-fn long_name<B: Bucket>(_: &Place<B>) -> Case {
-    holds("a name of 100,000 bytes does not open", B::open(&"b".repeat(100_000)).is_err())
+async fn long_name<B: Bucket>(_: &Place<B>) -> Case {
+    holds("a name of 100,000 bytes does not open", B::open(&"b".repeat(100_000)).await.is_err())
 }

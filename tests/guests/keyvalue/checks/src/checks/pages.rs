@@ -7,7 +7,7 @@ use crate::runner::{Check, Place};
 use crate::shape::Paged;
 
 /// More keys than any page has that this host makes.
-const MANY: usize = 10_500;
+pub(super) const MANY: usize = 10_500;
 
 /// The checks of list-keys.
 pub fn pages<B: Paged>() -> Vec<Check<B>> {
@@ -22,53 +22,53 @@ pub fn pages<B: Paged>() -> Vec<Check<B>> {
 }
 
 /// Sets keys, and tells them in their order.
-fn filled<B: Paged>(at: &Place<B>, count: usize) -> Result<Vec<String>, String> {
+pub(super) async fn filled<B: Paged>(at: &Place<B>, count: usize) -> Result<Vec<String>, String> {
     let keys = at.numbered("k", count);
     let items: Vec<_> = keys.iter().map(|key| (key.clone(), Vec::new())).collect();
-    ok("setting the keys", at.bucket.fill(&items))?;
+    ok("setting the keys", at.bucket.fill(&items).await)?;
     Ok(keys)
 }
 
 /// The first page, and a cursor.
-fn first<B: Paged>(bucket: &B) -> Result<(Vec<String>, B::Cursor), String> {
-    let (keys, cursor) = ok("list-keys", bucket.page(None))?;
+async fn first<B: Paged>(bucket: &B) -> Result<(Vec<String>, B::Cursor), String> {
+    let (keys, cursor) = ok("list-keys", bucket.page(None).await)?;
     Ok((keys, cursor.ok_or("list-keys: expected a cursor behind the first page, got none")?))
 }
 
-fn each_once<B: Paged>(at: &Place<B>) -> Case {
-    let keys = filled(at, 2500)?;
-    same("the keys", &at.own(ok("the list", at.bucket.all_pages())?), &keys)
+async fn each_once<B: Paged>(at: &Place<B>) -> Case {
+    let keys = filled(at, 2500).await?;
+    same("the keys", &at.own(ok("the list", at.bucket.all_pages().await)?), &keys)
 }
 
-fn first_page<B: Paged>(at: &Place<B>) -> Case {
-    filled(at, 1000)?;
-    let (page, _) = ok("list-keys", at.bucket.page(None))?;
+async fn first_page<B: Paged>(at: &Place<B>) -> Case {
+    filled(at, 1000).await?;
+    let (page, _) = ok("list-keys", at.bucket.page(None).await)?;
     holds("the first page has at least 1,000 keys", page.len() >= 1000)
 }
 
-fn again<B: Paged>(at: &Place<B>) -> Case {
-    filled(at, MANY)?;
-    let (_, cursor) = first(&at.bucket)?;
-    let second = ok("list-keys", at.bucket.page(Some(cursor.clone())))?;
-    same("the page again", &ok("list-keys", at.bucket.page(Some(cursor)))?, &second)?;
+async fn again<B: Paged>(at: &Place<B>) -> Case {
+    filled(at, MANY).await?;
+    let (_, cursor) = first(&at.bucket).await?;
+    let second = ok("list-keys", at.bucket.page(Some(cursor.clone())).await)?;
+    same("the page again", &ok("list-keys", at.bucket.page(Some(cursor)).await)?, &second)?;
     holds("it has keys", !second.0.is_empty())
 }
 
-fn changed<B: Paged>(at: &Place<B>) -> Case {
-    let keys = filled(at, MANY)?;
-    let (page, cursor) = first(&at.bucket)?;
+async fn changed<B: Paged>(at: &Place<B>) -> Case {
+    let keys = filled(at, MANY).await?;
+    let (page, cursor) = first(&at.bucket).await?;
     let page: BTreeSet<String> = page.into_iter().collect();
     // All that the first page told, its last key too, and some that the next ones would have.
     let told: Vec<String> = keys.iter().filter(|key| page.contains(*key)).cloned().collect();
     let rest: Vec<&String> = keys.iter().filter(|key| !page.contains(*key)).collect();
     let (gone, stay): (Vec<_>, Vec<_>) = rest.into_iter().enumerate().partition(|(n, _)| n % 2 == 0);
     let gone: Vec<String> = told.into_iter().chain(gone.into_iter().map(|(_, key)| key.clone())).collect();
-    ok("deleting", at.bucket.sweep(&gone))?;
+    ok("deleting", at.bucket.sweep(&gone).await)?;
     let new = at.key("new");
-    ok("set", at.bucket.set(&new, b""))?;
+    ok("set", at.bucket.set(&new, b"").await)?;
     let (mut seen, mut next) = (Vec::new(), Some(cursor));
     while let Some(cursor) = next {
-        let (page, following) = ok("list-keys", at.bucket.page(Some(cursor)))?;
+        let (page, following) = ok("list-keys", at.bucket.page(Some(cursor)).await)?;
         seen.extend(page);
         next = following;
     }
@@ -80,17 +80,18 @@ fn changed<B: Paged>(at: &Place<B>) -> Case {
     same("the keys behind the first page", &seen, &stay)
 }
 
-fn forged<B: Paged>(at: &Place<B>) -> Case {
-    filled(at, 10)?;
+async fn forged<B: Paged>(at: &Place<B>) -> Case {
+    filled(at, 10).await?;
     for cursor in B::forged() {
-        fails("list-keys", at.bucket.page(Some(cursor.clone()))).map_err(|reason| format!("{cursor:?}: {reason}"))?;
+        fails("list-keys", at.bucket.page(Some(cursor.clone())).await)
+            .map_err(|reason| format!("{cursor:?}: {reason}"))?;
     }
     Ok(())
 }
 
-fn elsewhere<B: Paged>(at: &Place<B>) -> Case {
-    filled(at, MANY)?;
-    let (_, cursor) = first(&at.bucket)?;
-    let other = ok("open", B::open(&at.other))?;
-    fails("list-keys", other.page(Some(cursor))).map(drop)
+async fn elsewhere<B: Paged>(at: &Place<B>) -> Case {
+    filled(at, MANY).await?;
+    let (_, cursor) = first(&at.bucket).await?;
+    let other = ok("open", B::open(&at.other).await)?;
+    fails("list-keys", other.page(Some(cursor)).await).map(drop)
 }

@@ -20,8 +20,8 @@ pub fn swaps<B: Swaps>() -> Vec<Check<B>> {
     ]
 }
 
-fn swap<B: Swaps>(cas: B::Cas, value: &str) -> Case {
-    match B::swap(cas, value.as_bytes()) {
+async fn swap<B: Swaps>(cas: B::Cas, value: &str) -> Case {
+    match B::swap(cas, value.as_bytes()).await {
         Ok(()) => Ok(()),
         Err(Refused::Store(error)) => Err(format!("swap: expected ok, got {error}")),
         Err(Refused::Failed(_)) => Err("swap: expected ok, got cas-failed".to_owned()),
@@ -29,102 +29,102 @@ fn swap<B: Swaps>(cas: B::Cas, value: &str) -> Case {
 }
 
 /// The handle of a swap that must fail.
-fn stale<B: Swaps>(cas: B::Cas) -> Result<B::Cas, String> {
-    match B::swap(cas, b"stale") {
+async fn stale<B: Swaps>(cas: B::Cas) -> Result<B::Cas, String> {
+    match B::swap(cas, b"stale").await {
         Err(Refused::Failed(fresh)) => Ok(fresh),
         Err(Refused::Store(error)) => Err(format!("swap: expected cas-failed, got {error}")),
         Ok(()) => Err("swap: expected cas-failed, got ok".to_owned()),
     }
 }
 
-fn has<B: Swaps>(at: &Place<B>, key: &str, value: &str) -> Case {
-    same("get", &text(ok("get", at.bucket.get(key))?), &some(value))
+async fn has<B: Swaps>(at: &Place<B>, key: &str, value: &str) -> Case {
+    same("get", &text(ok("get", at.bucket.get(key).await)?), &some(value))
 }
 
-fn current<B: Swaps>(at: &Place<B>) -> Case {
+async fn current<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    let absent = ok("cas", at.bucket.cas(&key))?;
-    same("current of an absent key", &ok("current", B::current(&absent))?, &None)?;
-    ok("set", at.bucket.set(&key, b"1"))?;
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    same("current", &text(ok("current", B::current(&cas))?), &some("1"))?;
-    same("current again", &text(ok("current", B::current(&cas))?), &some("1"))
+    let absent = ok("cas", at.bucket.cas(&key).await)?;
+    same("current of an absent key", &ok("current", B::current(&absent).await)?, &None)?;
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    same("current", &text(ok("current", B::current(&cas).await)?), &some("1"))?;
+    same("current again", &text(ok("current", B::current(&cas).await)?), &some("1"))
 }
 
-fn swapped<B: Swaps>(at: &Place<B>) -> Case {
+async fn swapped<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    swap::<B>(ok("cas", at.bucket.cas(&key))?, "2")?;
-    has(at, &key, "2")
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    swap::<B>(ok("cas", at.bucket.cas(&key).await)?, "2").await?;
+    has(at, &key, "2").await
 }
 
-fn made<B: Swaps>(at: &Place<B>) -> Case {
+async fn made<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    swap::<B>(ok("cas", at.bucket.cas(&key))?, "1")?;
-    has(at, &key, "1")
+    swap::<B>(ok("cas", at.bucket.cas(&key).await)?, "1").await?;
+    has(at, &key, "1").await
 }
 
-fn changed<B: Swaps>(at: &Place<B>) -> Case {
+async fn changed<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    ok("set", at.bucket.set(&key, b"2"))?;
-    let fresh = stale::<B>(cas)?;
-    same("current of the new handle", &text(ok("current", B::current(&fresh))?), &some("2"))
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    ok("set", at.bucket.set(&key, b"2").await)?;
+    let fresh = stale::<B>(cas).await?;
+    same("current of the new handle", &text(ok("current", B::current(&fresh).await)?), &some("2"))
 }
 
-fn refreshed<B: Swaps>(at: &Place<B>) -> Case {
+async fn refreshed<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    ok("set", at.bucket.set(&key, b"2"))?;
-    swap::<B>(stale::<B>(cas)?, "3")?;
-    has(at, &key, "3")
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    ok("set", at.bucket.set(&key, b"2").await)?;
+    swap::<B>(stale::<B>(cas).await?, "3").await?;
+    has(at, &key, "3").await
 }
 
-fn one_of_two<B: Swaps>(at: &Place<B>) -> Case {
+async fn one_of_two<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    let (one, two) = (ok("cas", at.bucket.cas(&key))?, ok("cas", at.bucket.cas(&key))?);
-    swap::<B>(one, "one")?;
-    let fresh = stale::<B>(two)?;
-    same("current of the new handle", &text(ok("current", B::current(&fresh))?), &some("one"))?;
-    has(at, &key, "one")
+    let (one, two) = (ok("cas", at.bucket.cas(&key).await)?, ok("cas", at.bucket.cas(&key).await)?);
+    swap::<B>(one, "one").await?;
+    let fresh = stale::<B>(two).await?;
+    same("current of the new handle", &text(ok("current", B::current(&fresh).await)?), &some("one"))?;
+    has(at, &key, "one").await
 }
 
-fn deleted<B: Swaps>(at: &Place<B>) -> Case {
+async fn deleted<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    ok("delete", at.bucket.delete(&key))?;
-    let fresh = stale::<B>(cas)?;
-    same("current of the new handle", &ok("current", B::current(&fresh))?, &None)?;
-    swap::<B>(fresh, "2")?;
-    has(at, &key, "2")
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    ok("delete", at.bucket.delete(&key).await)?;
+    let fresh = stale::<B>(cas).await?;
+    same("current of the new handle", &ok("current", B::current(&fresh).await)?, &None)?;
+    swap::<B>(fresh, "2").await?;
+    has(at, &key, "2").await
 }
 
-fn recreated<B: Swaps>(at: &Place<B>) -> Case {
+async fn recreated<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    ok("delete", at.bucket.delete(&key))?;
-    ok("set", at.bucket.set(&key, b"1"))?;
-    stale::<B>(cas).map(drop)
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    ok("delete", at.bucket.delete(&key).await)?;
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    stale::<B>(cas).await.map(drop)
 }
 
-fn same_again<B: Swaps>(at: &Place<B>) -> Case {
+async fn same_again<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    ok("set", at.bucket.set(&key, b"2"))?;
-    ok("set", at.bucket.set(&key, b"1"))?;
-    stale::<B>(cas).map(drop)
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    ok("set", at.bucket.set(&key, b"2").await)?;
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    stale::<B>(cas).await.map(drop)
 }
 
-fn untouched<B: Swaps>(at: &Place<B>) -> Case {
+async fn untouched<B: Swaps>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    let cas = ok("cas", at.bucket.cas(&key))?;
-    ok("set", at.bucket.set(&key, b"theirs"))?;
-    drop(stale::<B>(cas)?);
-    has(at, &key, "theirs")?;
-    holds("it is still the only key", at.own(ok("the list", at.bucket.keys())?) == [key])
+    let cas = ok("cas", at.bucket.cas(&key).await)?;
+    ok("set", at.bucket.set(&key, b"theirs").await)?;
+    drop(stale::<B>(cas).await?);
+    has(at, &key, "theirs").await?;
+    holds("it is still the only key", at.own(ok("the list", at.bucket.keys().await)?) == [key])
 }

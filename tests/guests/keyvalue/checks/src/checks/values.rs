@@ -24,115 +24,115 @@ pub fn values<B: Bucket>() -> Vec<Check<B>> {
     ]
 }
 
-fn stored<B: Bucket>(at: &Place<B>) -> Case {
+async fn stored<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"value"))?;
-    same("get", &text(ok("get", at.bucket.get(&key))?), &some("value"))?;
-    same("get again", &text(ok("get", at.bucket.get(&key))?), &some("value"))
+    ok("set", at.bucket.set(&key, b"value").await)?;
+    same("get", &text(ok("get", at.bucket.get(&key).await)?), &some("value"))?;
+    same("get again", &text(ok("get", at.bucket.get(&key).await)?), &some("value"))
 }
 
-fn replaced<B: Bucket>(at: &Place<B>) -> Case {
+async fn replaced<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"a longer value"))?;
-    ok("set again", at.bucket.set(&key, b"short"))?;
-    same("get", &text(ok("get", at.bucket.get(&key))?), &some("short"))
+    ok("set", at.bucket.set(&key, b"a longer value").await)?;
+    ok("set again", at.bucket.set(&key, b"short").await)?;
+    same("get", &text(ok("get", at.bucket.get(&key).await)?), &some("short"))
 }
 
-fn absent<B: Bucket>(at: &Place<B>) -> Case {
-    same("get", &ok("get", at.bucket.get(&at.key("absent")))?, &None)
+async fn absent<B: Bucket>(at: &Place<B>) -> Case {
+    same("get", &ok("get", at.bucket.get(&at.key("absent")).await)?, &None)
 }
 
-fn empty<B: Bucket>(at: &Place<B>) -> Case {
+async fn empty<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b""))?;
-    same("get", &ok("get", at.bucket.get(&key))?, &Some(Vec::new()))?;
-    holds("it exists", ok("exists", at.bucket.exists(&key))?)
+    ok("set", at.bucket.set(&key, b"").await)?;
+    same("get", &ok("get", at.bucket.get(&key).await)?, &Some(Vec::new()))?;
+    holds("it exists", ok("exists", at.bucket.exists(&key).await)?)
 }
 
-fn bytes<B: Bucket>(at: &Place<B>) -> Case {
+async fn bytes<B: Bucket>(at: &Place<B>) -> Case {
     let (key, value) = (at.key("k"), (0..=255).collect::<Vec<u8>>());
-    ok("set", at.bucket.set(&key, &value))?;
-    same("get", &ok("get", at.bucket.get(&key))?, &Some(value))
+    ok("set", at.bucket.set(&key, &value).await)?;
+    same("get", &ok("get", at.bucket.get(&key).await)?, &Some(value))
 }
 
-fn deleted<B: Bucket>(at: &Place<B>) -> Case {
+async fn deleted<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("set", at.bucket.set(&key, b"1"))?;
-    ok("delete", at.bucket.delete(&key))?;
-    same("get", &ok("get", at.bucket.get(&key))?, &None)?;
-    ok("set again", at.bucket.set(&key, b"2"))?;
-    same("get", &text(ok("get", at.bucket.get(&key))?), &some("2"))
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    ok("delete", at.bucket.delete(&key).await)?;
+    same("get", &ok("get", at.bucket.get(&key).await)?, &None)?;
+    ok("set again", at.bucket.set(&key, b"2").await)?;
+    same("get", &text(ok("get", at.bucket.get(&key).await)?), &some("2"))
 }
 
-fn deleted_twice<B: Bucket>(at: &Place<B>) -> Case {
+async fn deleted_twice<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    ok("delete of a key that never was", at.bucket.delete(&key))?;
-    ok("set", at.bucket.set(&key, b"1"))?;
-    ok("delete", at.bucket.delete(&key))?;
-    ok("delete again", at.bucket.delete(&key))
+    ok("delete of a key that never was", at.bucket.delete(&key).await)?;
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    ok("delete", at.bucket.delete(&key).await)?;
+    ok("delete again", at.bucket.delete(&key).await)
 }
 
-fn exists<B: Bucket>(at: &Place<B>) -> Case {
+async fn exists<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key("k");
-    same("before", &ok("exists", at.bucket.exists(&key))?, &false)?;
-    ok("set", at.bucket.set(&key, b"1"))?;
-    same("after set", &ok("exists", at.bucket.exists(&key))?, &true)?;
-    ok("delete", at.bucket.delete(&key))?;
-    same("after delete", &ok("exists", at.bucket.exists(&key))?, &false)
+    same("before", &ok("exists", at.bucket.exists(&key).await)?, &false)?;
+    ok("set", at.bucket.set(&key, b"1").await)?;
+    same("after set", &ok("exists", at.bucket.exists(&key).await)?, &true)?;
+    ok("delete", at.bucket.delete(&key).await)?;
+    same("after delete", &ok("exists", at.bucket.exists(&key).await)?, &false)
 }
 
-fn distinct<B: Bucket>(at: &Place<B>) -> Case {
+async fn distinct<B: Bucket>(at: &Place<B>) -> Case {
     // Of the last two one is composed and the other is not.
     let keys = ["a", "A", "a ", "a/", "a/a", "a\u{e9}", "ae\u{301}"].map(|key| at.key(key));
     for key in &keys {
-        ok("set", at.bucket.set(key, key.as_bytes()))?;
+        ok("set", at.bucket.set(key, key.as_bytes()).await)?;
     }
     for key in &keys {
-        same("get", &text(ok("get", at.bucket.get(key))?), &some(key))?;
+        same("get", &text(ok("get", at.bucket.get(key).await)?), &some(key))?;
     }
-    same("the keys", &at.own(ok("the list", at.bucket.keys())?).len(), &keys.len())
+    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?).len(), &keys.len())
 }
 
-fn characters<B: Bucket>(at: &Place<B>) -> Case {
+async fn characters<B: Bucket>(at: &Place<B>) -> Case {
     let names = ["with space", "a.b-c_d:e", "../..", "%2F%00", "\u{1F980}", "\"quoted\"", "a=b&c=d", "*?[a]", "{}"];
     let mut keys: Vec<String> = names.iter().map(|name| at.key(name)).collect();
     for key in &keys {
-        ok("set", at.bucket.set(key, key.as_bytes()))?;
-        same("get", &text(ok("get", at.bucket.get(key))?), &some(key))?;
+        ok("set", at.bucket.set(key, key.as_bytes()).await)?;
+        same("get", &text(ok("get", at.bucket.get(key).await)?), &some(key))?;
     }
     keys.sort();
-    same("the keys", &at.own(ok("the list", at.bucket.keys())?), &keys)
+    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
 }
 
-fn listed<B: Bucket>(at: &Place<B>) -> Case {
+async fn listed<B: Bucket>(at: &Place<B>) -> Case {
     let keys = at.numbered("k", 20);
-    same("before", &at.own(ok("the list", at.bucket.keys())?), &Vec::new())?;
+    same("before", &at.own(ok("the list", at.bucket.keys().await)?), &Vec::new())?;
     for key in keys.iter().rev() {
-        ok("set", at.bucket.set(key, b""))?;
-        ok("set again", at.bucket.set(key, b"1"))?;
+        ok("set", at.bucket.set(key, b"").await)?;
+        ok("set again", at.bucket.set(key, b"1").await)?;
     }
-    same("the keys", &at.own(ok("the list", at.bucket.keys())?), &keys)
+    same("the keys", &at.own(ok("the list", at.bucket.keys().await)?), &keys)
 }
 
-fn large<B: Bucket>(at: &Place<B>) -> Case {
+async fn large<B: Bucket>(at: &Place<B>) -> Case {
     const MIB: usize = 1024 * 1024;
     let key = at.key("k");
     for size in [MIB, 8 * MIB] {
         let value: Vec<u8> = (0..=250).cycle().take(size).collect();
-        ok("set", at.bucket.set(&key, &value))?;
-        holds("the value is as it was set", ok("get", at.bucket.get(&key))? == Some(value))?;
+        ok("set", at.bucket.set(&key, &value).await)?;
+        holds("the value is as it was set", ok("get", at.bucket.get(&key).await)? == Some(value))?;
     }
     Ok(())
 }
 
-fn empty_key<B: Bucket>(at: &Place<B>) -> Case {
-    fails("set", at.bucket.set("", b"1"))?;
-    fails("get", at.bucket.get("")).map(drop)
+async fn empty_key<B: Bucket>(at: &Place<B>) -> Case {
+    fails("set", at.bucket.set("", b"1").await)?;
+    fails("get", at.bucket.get("").await).map(drop)
 }
 
-fn long_key<B: Bucket>(at: &Place<B>) -> Case {
+async fn long_key<B: Bucket>(at: &Place<B>) -> Case {
     let key = at.key(&"k".repeat(3000));
-    fails("set", at.bucket.set(&key, b"1"))?;
-    fails("get", at.bucket.get(&key))?;
-    fails("exists", at.bucket.exists(&key)).map(drop)
+    fails("set", at.bucket.set(&key, b"1").await)?;
+    fails("get", at.bucket.get(&key).await)?;
+    fails("exists", at.bucket.exists(&key).await).map(drop)
 }

@@ -259,6 +259,8 @@ impl Connection {
         let request = Request::builder().method(method);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = match self {
+            // One that names its host names it once.
+            Self::Http1(_) if headers.iter().any(|(name, _)| *name == "host") => request.uri(target),
             Self::Http1(_) => request.uri(target).header("host", "localhost"),
             Self::Http2(_) => request.uri(format!("http://localhost{target}")),
         };

@@ -98,6 +98,25 @@ fn two_components_never_take_the_same_place_unnoticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_guides_configuration_is_served_as_it_says() {
+    let guide = std::fs::read_to_string(xtask::paths::root().join("docs/guides/serve.md")).unwrap();
+    let (_, rest) = guide.split_once("```toml\n").unwrap();
+    let place = Place::new();
+    std::fs::write(place.path().join("stash.toml"), rest.split_once("```").unwrap().0).unwrap();
+    for (guest, name) in [(COUNTER, "counter"), (SHORT_LINKS, "short-links"), (WATCHER, "watcher")] {
+        std::fs::copy(guest, place.path().join(name).with_extension("wasm")).unwrap();
+    }
+    std::fs::create_dir(place.path().join("files")).unwrap();
+    let server = Server::start(&place, "--config-file=stash.toml", ["--admin", "127.0.0.1:0"]);
+    assert_eq!(server.ask("POST", "/counter/visits", "").await.said(), (200, "1\n"));
+    assert_eq!(server.ask("GET", "/other", "").await.said(), (404, "no component is served here\n"));
+    let mut links = server.connect().await;
+    let link = links.send_with("GET", "/wt", &[("host", "links.example")], http_body_util::Empty::new()).await.unwrap();
+    assert_eq!(link.header("location"), Some("https://wasmtime.dev"));
+    assert_eq!(Connection::http1(server.admin.unwrap()).await.ask("GET", "/healthz", "").await.said(), (200, "ok\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_stands_beside_the_component_that_it_watches() {
     let place = place_with(
         &(component("a/app.wasm", "id = \"app/w/1\"") + &component(WATCHER, "id = \"app/w/1\"").replace('\\', "/")),

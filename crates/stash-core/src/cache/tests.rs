@@ -64,7 +64,7 @@ fn bytes_are_bounded_and_given_back() {
     assert_eq!((cache.stats().entries, cache.stats().bytes), (2, 2 * cost));
     fill(&cache, "d", 2 * cost);
     assert_eq!(cache.stats().entries, 2, "what can never fit takes nobody's place");
-    let begun = cache.begin(["b", "c"].map(Touched::Key).into_iter(), &Alone(0));
+    cache.begin(["b", "c"].map(Touched::Key).into_iter(), &Alone(0));
     assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
 }
 
@@ -126,7 +126,7 @@ fn a_prefix_under_way_keeps_all_its_keys_out() {
     for key in ["a1", "a2", "b"] {
         fill(&cache, key, 1);
     }
-    let begun = cache.begin([Touched::Prefix("a")].into_iter(), &Alone(0));
+    let cleared = cache.begin([Touched::Prefix("a")].into_iter(), &Alone(0));
     assert_eq!(["a1", "a2", "b"].map(|key| holds(&cache, key)), [false, false, true]);
     fill(&cache, "a1", 1);
     assert!(!holds(&cache, "a1"), "the commit may be visible already");
@@ -134,7 +134,7 @@ fn a_prefix_under_way_keeps_all_its_keys_out() {
     let begun = cache.begin([Touched::Key("a2")].into_iter(), &Alone(0));
     cache.settle(begun, Some(&committed), [(Touched::Key("a2"), None)].into_iter());
     assert!(!holds(&cache, "a2"), "another commit's key is under the prefix too");
-    cache.settle(begun, Some(&committed), [(Touched::Prefix("a"), None)].into_iter());
+    cache.settle(cleared, Some(&committed), [(Touched::Prefix("a"), None)].into_iter());
     fill(&cache, "a1", 1);
     assert!(holds(&cache, "a1"));
 }

@@ -24,7 +24,7 @@ use crate::engine::{Collect, Engine, EngineInfo, EngineStatus, Page, Scan, Snaps
 use crate::erased::BoxFuture;
 use crate::error::StorageError;
 use crate::feed::Feed;
-use crate::format::CheckFormat;
+use crate::format::{CheckFormat, Facts};
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::id::ComponentId;
 use crate::keyspace::{KeySpace, check_key, split_namespaced};
@@ -47,6 +47,7 @@ struct Shared<E> {
     engine: E,
     clock: Arc<dyn Clock>,
     cursors: CursorKey,
+    is_unfinished_copy: bool,
     /// Where the sweeper goes on.
     sweep_at: Mutex<Option<Bytes>>,
     /// Who waits for a component's next commit.
@@ -81,10 +82,15 @@ pub struct NamespaceUsage {
 impl<E: Engine> EngineBackend<E> {
     /// The storage over an engine that was checked already or that is always new.
     pub(crate) fn over(engine: E, clock: Arc<dyn Clock>, cursors: CursorKey) -> Self {
+        Self::with_facts(engine, clock, Facts { cursors, is_unfinished_copy: false })
+    }
+
+    fn with_facts(engine: E, clock: Arc<dyn Clock>, facts: Facts) -> Self {
+        let Facts { cursors, is_unfinished_copy } = facts;
         let (sweep_at, waiters) = (Mutex::default(), Arc::<Waiters>::default());
         let told = Arc::clone(&waiters);
         engine.tell_of_others(Box::new(move |scope| told.wake(scope)));
-        Self { shared: Arc::new(Shared { engine, clock, cursors, sweep_at, waiters }) }
+        Self { shared: Arc::new(Shared { engine, clock, cursors, is_unfinished_copy, sweep_at, waiters }) }
     }
 
     /// The storage over an engine, with the system's clock.
@@ -101,8 +107,8 @@ impl<E: Engine> EngineBackend<E> {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_with(engine: E, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
-        let cursors = engine.update(CheckFormat).await?;
-        Ok(Self::over(engine, clock, cursors))
+        let facts = engine.update(CheckFormat).await?;
+        Ok(Self::with_facts(engine, clock, facts))
     }
 
     /// Several records with one question to the engine, where it has a way for that and they are not too much.
@@ -130,6 +136,12 @@ impl<E: Engine> EngineBackend<E> {
     /// The engine below.
     pub fn engine(&self) -> &E {
         &self.shared.engine
+    }
+
+    /// Whether the store was, when it was opened, the target of a [`copy`](crate::copy()) that has not ended well: then it
+    /// must not be used but for copying on.
+    pub fn is_unfinished_copy(&self) -> bool {
+        self.shared.is_unfinished_copy
     }
 
     /// The clock by which records are dated and expire: caches above need the same.

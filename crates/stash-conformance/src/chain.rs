@@ -93,4 +93,8 @@ impl ComponentStorage for Chain {
     fn gaps(&self) -> u64 {
         self.0.gaps_dyn()
     }
+
+    fn feed(&self, key: &str) -> Option<Arc<stash_core::Feed>> {
+        self.0.feed_dyn(key)
+    }
 }

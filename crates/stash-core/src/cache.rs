@@ -13,6 +13,12 @@
 //!    So do all keys during a large commit.
 //! 5. A record that has expired is answered as absent: were there a newer one, it would have taken its place.
 //! 6. An engine that was closed and opened again counts a gap, and the next lookup forgets everything.
+//!
+//! On an engine that other hosts write to, a value may be as old as the news of their commits ([`Feed`]):
+//!
+//! 7. Entries are served, and come in, only while the feed vouches for what it has told; when it tells a change, everything
+//!    is forgotten. What a commit has left is put in only if the feed has told nothing since before the commit: another
+//!    host's may have come after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,6 +32,8 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Committed, Touched};
 use crate::budget::CacheBudget;
 use crate::clock::Clock;
+use crate::feed::Feed;
+use crate::keyspace::split_namespaced;
 use crate::record::{Record, Version};
 
 /// How much one component's cache may hold.
@@ -75,6 +83,14 @@ pub struct CacheStats {
 /// Bytes that an entry costs beside its key and value: the table, the list, the record.
 const ENTRY_OVERHEAD_BYTES: usize = 128;
 
+/// What a cache asks of the layer below it.
+pub(crate) trait Below {
+    /// See [`Engine::gaps`](crate::Engine::gaps).
+    fn gaps(&self) -> u64;
+    /// See [`Engine::feed`](crate::Engine::feed).
+    fn feed(&self, key: &str) -> Option<Arc<Feed>>;
+}
+
 pub(crate) struct Cache {
     state: Mutex<State>,
     config: CacheConfig,
@@ -97,8 +113,28 @@ struct State {
     generation: u64,
     /// The engine's gaps that the entries have come after.
     gaps: u64,
+    others: Others,
+    /// How often others' changes have made it forget everything.
+    overtaken: u64,
     hits: u64,
     misses: u64,
+}
+
+/// Who else may write to what is cached.
+enum Others {
+    /// Not asked yet.
+    Unknown,
+    /// Nobody.
+    Nobody,
+    /// Other hosts.
+    Heard(Heard),
+}
+
+/// The namespace whose entries are held, and what was heard of others' commits to it when they came in.
+struct Heard {
+    prefix: Box<str>,
+    feed: Arc<Feed>,
+    changes: u64,
 }
 
 /// What is known of a key: its record, or that it has none.
@@ -121,6 +157,15 @@ pub(crate) enum Lookup {
 #[derive(Clone, Copy)]
 pub(crate) struct Filler {
     generation: u64,
+    /// Whether what others do was known when the reader looked.
+    known: bool,
+}
+
+/// A commit under way, as the cache knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    /// How often others had overtaken the cache; `None` where that was not known.
+    overtaken: Option<u64>,
 }
 
 impl Cache {
@@ -133,6 +178,8 @@ impl Cache {
             pending_prefixes: Vec::new(),
             generation: 0,
             gaps: 0,
+            others: Others::Unknown,
+            overtaken: 0,
             hits: 0,
             misses: 0,
         };
@@ -168,11 +215,13 @@ impl Cache {
 
     /// Shows a hit in place, under the lock; `false` for a miss, which is not counted: a [`lookup`](Self::lookup) follows.
     #[inline]
-    pub(crate) fn look(&self, key: &str, gaps: u64, see: &mut dyn FnMut(Option<&Record>)) -> bool {
+    pub(crate) fn look(&self, key: &str, below: &impl Below, see: &mut dyn FnMut(Option<&Record>)) -> bool {
         let now = self.now();
         let mut state = self.state.lock();
         let state = &mut *state;
-        self.notice(state, gaps);
+        if !self.notice(state, key, below) {
+            return false;
+        }
         // The same key again is the commonest read of all, and needs neither a hash nor a new place in the order.
         let again = state.entries.peek_mru().is_some_and(|(latest, _)| **latest == *key);
         let found = if again { state.entries.peek_mru().map(|(_, entry)| entry) } else { state.entries.get(key) };
@@ -188,40 +237,42 @@ impl Cache {
         true
     }
 
-    pub(crate) fn lookup(&self, key: &str, gaps: u64) -> Lookup {
+    pub(crate) fn lookup(&self, key: &str, below: &impl Below) -> Lookup {
         self.touch();
         let now = self.now();
         let mut state = self.state.lock();
-        self.notice(&mut state, gaps);
-        if let Some(record) = self.find(&mut state, key, now) {
+        let known = self.notice(&mut state, key, below);
+        if known && let Some(record) = self.find(&mut state, key, now) {
             state.hits += 1;
             return Lookup::Hit(record);
         }
         state.misses += 1;
-        Lookup::Miss(Filler { generation: state.generation })
+        Lookup::Miss(Filler { generation: state.generation, known })
     }
 
     /// All of `keys` from one state of the cache, which is one state of the namespace; or none of them.
-    pub(crate) fn lookup_all(&self, keys: &[&str], gaps: u64) -> Result<Vec<Option<Record>>, Filler> {
+    pub(crate) fn lookup_all(&self, keys: &[&str], below: &impl Below) -> Result<Vec<Option<Record>>, Filler> {
         self.touch();
         let now = self.now();
         let mut state = self.state.lock();
-        self.notice(&mut state, gaps);
-        let found: Option<Vec<_>> = keys.iter().map(|key| self.find(&mut state, key, now)).collect();
+        let known = keys.first().is_some_and(|key| self.notice(&mut state, key, below));
+        let mut find = |key: &&str| if known { self.find(&mut state, key, now) } else { None };
+        let found: Option<Vec<_>> = keys.iter().map(&mut find).collect();
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         if let Some(found) = found {
             state.hits += count;
             return Ok(found);
         }
         state.misses += count;
-        Err(Filler { generation: state.generation })
+        Err(Filler { generation: state.generation, known })
     }
 
     /// Puts in what a reader found in the engine, unless a commit has begun or ended since it missed or is under way.
     pub(crate) fn fill(&self, filler: Filler, key: &str, record: Option<&Record>) {
         let expires = self.expiry();
         let mut state = self.state.lock();
-        if state.generation == filler.generation && !state.is_pending(key) {
+        let may = filler.known && self.is_known(&mut state);
+        if may && state.generation == filler.generation && !state.is_pending(key) {
             // No commit of this key was under way since the reader looked, so a record's own version orders it; an
             // absent key has only its being newer than whatever was there.
             let version = record.map_or(Version::default(), |record| record.version);
@@ -231,11 +282,14 @@ impl Cache {
         self.balance();
     }
 
-    /// A commit that changes these keys is about to be handed down.
-    pub(crate) fn begin<'a>(&self, touched: impl Iterator<Item = Touched<'a>>) {
+    /// A commit that changes these keys is about to be handed down. What it gives is for [`settle`](Self::settle).
+    pub(crate) fn begin<'a>(&self, touched: impl Iterator<Item = Touched<'a>>, below: &impl Below) -> Begun {
         let mut state = self.state.lock();
+        let mut known = true;
         state.generation += 1;
         for touched in touched {
+            let (Touched::Key(key) | Touched::Prefix(key)) = touched;
+            known = known && self.notice(&mut state, key, below);
             match touched {
                 Touched::Key(key) => {
                     self.remove(&mut state, key);
@@ -250,17 +304,21 @@ impl Cache {
                 }
             }
         }
+        Begun { overtaken: known.then_some(state.overtaken) }
     }
 
     /// That commit is over: visible to reads, or, with `None`, not known to have happened. `changes` are its keys with
     /// the records that they have now.
     pub(crate) fn settle<'a>(
         &self,
+        begun: Begun,
         outcome: Option<&Committed>,
         changes: impl Iterator<Item = (Touched<'a>, Option<&'a Record>)>,
     ) {
         let expires = self.expiry();
         let mut state = self.state.lock();
+        let known = self.is_known(&mut state);
+        let is_latest = known && begun.overtaken == Some(state.overtaken);
         state.generation += 1;
         let mut over = Vec::new();
         for (touched, record) in changes {
@@ -286,6 +344,7 @@ impl Cache {
         // After all prefixes: a batch may clear a prefix and set keys with it.
         for (key, record) in over {
             if let Some(Committed { version, .. }) = outcome
+                && is_latest
                 && !state.is_pending(key)
             {
                 self.insert(&mut state, key, record.cloned(), *version, expires);
@@ -317,15 +376,58 @@ impl Cache {
         state.pending_bulk -= 1;
     }
 
-    /// Forgets everything where the engine has had a gap. A reader that read before the gap and fills after it fills what
-    /// the next lookup forgets.
-    fn notice(&self, state: &mut State, gaps: u64) {
+    /// Forgets what the engine below can no longer vouch for, before `key` is looked up. Whether what is held then may be
+    /// served. A reader that read before a gap and fills after it fills what the next lookup forgets.
+    fn notice(&self, state: &mut State, key: &str, below: &impl Below) -> bool {
+        let gaps = below.gaps();
         if state.gaps < gaps {
             state.gaps = gaps;
-            state.generation += 1;
-            while let Some((_, entry)) = state.entries.pop_lru() {
-                self.forget(state, &entry);
-            }
+            self.forget_all(state);
+        }
+        match &state.others {
+            Others::Nobody => return true,
+            Others::Heard(heard) if key.starts_with(&*heard.prefix) => {}
+            Others::Unknown | Others::Heard(_) => match below.feed(key) {
+                None => {
+                    state.others = Others::Nobody;
+                    return true;
+                }
+                Some(feed) => {
+                    let prefix = split_namespaced(key).map_or("", |(prefix, _)| prefix).into();
+                    // None of what is held was vouched for by this feed.
+                    let changes = feed.changes().unwrap_or_default();
+                    state.others = Others::Heard(Heard { prefix, feed, changes });
+                    self.overtake(state);
+                }
+            },
+        }
+        self.is_known(state)
+    }
+
+    /// Whether all is known of what others have done, and so whether what is held, and what comes in now, may be served.
+    /// Forgets what they have changed.
+    fn is_known(&self, state: &mut State) -> bool {
+        let heard = match &mut state.others {
+            Others::Nobody => return true,
+            Others::Unknown => return false,
+            Others::Heard(heard) => heard,
+        };
+        let Some(changes) = heard.feed.changes() else { return false };
+        if changes != std::mem::replace(&mut heard.changes, changes) {
+            self.overtake(state);
+        }
+        true
+    }
+
+    fn overtake(&self, state: &mut State) {
+        state.overtaken += 1;
+        self.forget_all(state);
+    }
+
+    fn forget_all(&self, state: &mut State) {
+        state.generation += 1;
+        while let Some((_, entry)) = state.entries.pop_lru() {
+            self.forget(state, &entry);
         }
     }
 

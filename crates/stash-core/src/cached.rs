@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Committed, Mutation};
 use crate::budget::CacheBudget;
-use crate::cache::{Cache, CacheConfig, CacheStats, Lookup};
+use crate::cache::{Below, Cache, CacheConfig, CacheStats, Lookup};
 use crate::capabilities::Capabilities;
 use crate::changes::{ChangesPage, ChangesRequest};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::feed::Feed;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
@@ -24,7 +25,8 @@ const BULK: usize = 128;
 
 /// A storage with a cache of its records in front. Clones share the cache.
 ///
-/// There must be one cache for a namespace: every writer of the namespace goes through it, or its clones.
+/// There must be one cache for a namespace in a process: every writer of the namespace there goes through it, or its clones.
+/// Of what other processes write to a shared engine it hears through the engine's [`Feed`].
 #[derive(Clone)]
 pub struct CachedStorage<S> {
     inner: S,
@@ -89,14 +91,27 @@ impl fmt::Debug for CacheHandle {
     }
 }
 
+/// The layer below, as the cache asks it.
+struct Inner<'a, S>(&'a S);
+
+impl<S: ComponentStorage> Below for Inner<'_, S> {
+    fn gaps(&self) -> u64 {
+        self.0.gaps()
+    }
+
+    fn feed(&self, key: &str) -> Option<Arc<Feed>> {
+        self.0.feed(key)
+    }
+}
+
 impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
     fn look(&self, key: &str, see: &mut dyn FnMut(Option<&Record>)) -> bool {
-        self.cache.as_ref().is_some_and(|cache| cache.look(key, self.inner.gaps(), see))
+        self.cache.as_ref().is_some_and(|cache| cache.look(key, &Inner(&self.inner), see))
     }
 
     async fn read_one(&self, key: &str) -> Result<Option<Record>, StorageError> {
         let Some(cache) = &self.cache else { return self.inner.read_one(key).await };
-        match cache.lookup(key, self.inner.gaps()) {
+        match cache.lookup(key, &Inner(&self.inner)) {
             Lookup::Hit(record) => Ok(record),
             Lookup::Miss(filler) => {
                 let record = self.inner.read_one(key).await?;
@@ -110,7 +125,7 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
         let Some(cache) = &self.cache else { return self.inner.read(keys).await };
         // What is too much must not depend on what happens to be in the cache.
         check_read_size(keys)?;
-        match cache.lookup_all(keys, self.inner.gaps()) {
+        match cache.lookup_all(keys, &Inner(&self.inner)) {
             Ok(records) => check_read_bytes(&records).map(|()| records),
             Err(filler) => {
                 let records = self.inner.read(keys).await?;
@@ -168,8 +183,8 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
                 cache.begin_bulk(touched);
                 batch = batch.with_hook(move |_, _| cache.settle_bulk());
             } else {
-                cache.begin(touched);
-                batch = batch.with_hook(move |outcome, changes| cache.settle(outcome, changes.iter()));
+                let begun = cache.begin(touched, &Inner(&self.inner));
+                batch = batch.with_hook(move |outcome, changes| cache.settle(begun, outcome, changes.iter()));
             }
         }
         self.inner.commit(batch).await
@@ -206,6 +221,10 @@ impl<S: ComponentStorage> ComponentStorage for CachedStorage<S> {
 
     fn gaps(&self) -> u64 {
         self.inner.gaps()
+    }
+
+    fn feed(&self, key: &str) -> Option<Arc<Feed>> {
+        self.inner.feed(key)
     }
 
     async fn usage(&self, scope: &str) -> Result<Usage, StorageError> {

@@ -4,10 +4,12 @@
 
 use std::future::Future;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::StorageError;
+use crate::feed::Feed;
 
 /// An ordered, transactional key-value store. Keys and values are bytes; keys are ordered bytewise.
 ///
@@ -18,6 +20,8 @@ use crate::error::StorageError;
 ///   later `read` sees it, and it survives whatever the engine says it survives ([`EngineInfo::durable`]).
 /// - An update that answers `Err` from its decision changed nothing and disturbed no other update, also where the
 ///   engine puts several updates into one commit.
+/// - A decision may look at the keys of several namespaces, but each of its ranges is within one
+///   ([`keyspace::owner`](crate::keyspace::owner)).
 /// - An I/O error is never turned into `Ok`. After one, reads tell what the disk holds.
 /// - Dropping the future of an `update` does not undo it: it may or may not take effect. Dropping any other future
 ///   has no effect.
@@ -55,6 +59,30 @@ pub trait Engine: Send + Sync + 'static {
         0
     }
 
+    /// What is heard of the commits that others make to the namespace of this key; `None` where nobody else can make any,
+    /// which holds for all keys or for none. Caches keep what they read only as long as the feed vouches for it.
+    fn feed(&self, key: &[u8]) -> Option<Arc<Feed>> {
+        let _ = key;
+        None
+    }
+
+    /// Whom to tell that somebody else has made commits to a namespace, by its prefix such as `app/service-a/001/`. It must
+    /// be quick and must not wait. Nothing to do where nobody else can make any.
+    fn tell_of_others(&self, told: OthersCommitted) {
+        drop(told);
+    }
+
+    /// As [`read`](Self::read), where the values together have at most so many bytes; `None` where they have more, or where
+    /// the engine has no shorter way for this than a snapshot.
+    fn read_up_to(
+        &self,
+        keys: &[&[u8]],
+        max_bytes: usize,
+    ) -> impl Future<Output = Result<Option<Vec<Option<Bytes>>>, StorageError>> + Send {
+        let _ = (keys, max_bytes);
+        async { Ok(None) }
+    }
+
     /// How the engine is now, as far as it can tell without waiting.
     fn status(&self) -> EngineStatus {
         EngineStatus::default()
@@ -63,6 +91,9 @@ pub trait Engine: Send + Sync + 'static {
     /// A handle on the present state. Holding one may keep the engine from reusing space: keep it for a short time.
     fn snapshot(&self) -> impl Future<Output = Result<Self::Snapshot, StorageError>> + Send;
 }
+
+/// Who is told of others' commits to the namespace with this prefix.
+pub type OthersCommitted = Box<dyn Fn(&str) + Send + Sync>;
 
 /// One unchanging state of an engine.
 pub trait Snapshot: Send + Sync + 'static {

@@ -12,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::feed::Feed;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::record::{Record, Version};
 use crate::scan::{KeyPage, KeyRange, ScanPage, ScanRequest};
@@ -50,6 +51,7 @@ pub trait DynStorage: Send + Sync + 'static {
     fn capabilities_dyn(&self) -> Capabilities;
     fn status_dyn(&self) -> EngineStatus;
     fn gaps_dyn(&self) -> u64;
+    fn feed_dyn(&self, key: &str) -> Option<Arc<Feed>>;
 }
 
 impl<S: ComponentStorage> DynStorage for S {
@@ -135,6 +137,10 @@ impl<S: ComponentStorage> DynStorage for S {
 
     fn gaps_dyn(&self) -> u64 {
         self.gaps()
+    }
+
+    fn feed_dyn(&self, key: &str) -> Option<Arc<Feed>> {
+        self.feed(key)
     }
 }
 
@@ -222,5 +228,9 @@ impl ComponentStorage for Arc<dyn DynStorage> {
 
     fn gaps(&self) -> u64 {
         (**self).gaps_dyn()
+    }
+
+    fn feed(&self, key: &str) -> Option<Arc<Feed>> {
+        (**self).feed_dyn(key)
     }
 }

@@ -9,6 +9,19 @@ use crate::error::StorageError;
 use crate::keyspace::KeySpace;
 use crate::record::corrupt;
 
+/// The fact about the store that cursors are sealed with.
+pub(crate) const CURSORS: &str = "cursors";
+/// The mark of an unfinished copy: what the cursors of its source are sealed with.
+pub(crate) const COPYING: &str = "copying";
+
+/// What a store says of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) cursors: CursorKey,
+    /// Whether somebody has begun to copy another store into it.
+    pub(crate) is_unfinished_copy: bool,
+}
+
 /// Marks a new store with the format's number, and refuses one that is newer.
 pub(crate) struct CheckFormat;
 
@@ -17,7 +30,7 @@ impl CheckFormat {
 }
 
 impl Decision for CheckFormat {
-    type Output = CursorKey;
+    type Output = Facts;
 
     fn queue(&self) -> &'static str {
         ""
@@ -27,7 +40,7 @@ impl Decision for CheckFormat {
         0
     }
 
-    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<CursorKey, StorageError> {
+    fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> Result<Facts, StorageError> {
         let key = KeySpace::Host.key("format");
         let number = || Bytes::from_static(&[Self::NUMBER]);
         match look(view, &key)?.as_deref() {
@@ -50,13 +63,14 @@ impl Decision for CheckFormat {
                 writes.put(key, number());
             }
         }
-        let key = KeySpace::Host.key("cursors");
+        let key = KeySpace::Host.key(CURSORS);
         let stored = look(view, &key)?.and_then(|stored| <[u8; 16]>::try_from(stored).ok());
         let cursors = stored.map_or_else(CursorKey::random, CursorKey::from_bytes);
         if stored.is_none() {
             writes.put(key, Bytes::copy_from_slice(&cursors.to_bytes()));
         }
-        Ok(cursors)
+        let is_unfinished_copy = look(view, &KeySpace::Host.key(COPYING))?.is_some();
+        Ok(Facts { cursors, is_unfinished_copy })
     }
 }
 

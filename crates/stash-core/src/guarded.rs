@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::feed::Feed;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::limits::{DEFAULT_MAX_VALUE_BYTES, MAX_VALUE_BYTES};
 use crate::record::{Record, Version};
@@ -145,5 +146,9 @@ impl<S: ComponentStorage> ComponentStorage for Guarded<S> {
 
     fn gaps(&self) -> u64 {
         self.inner.gaps()
+    }
+
+    fn feed(&self, key: &str) -> Option<Arc<Feed>> {
+        self.inner.feed(key)
     }
 }

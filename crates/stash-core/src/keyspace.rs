@@ -52,6 +52,23 @@ pub fn split_namespaced(full: &str) -> Option<(&str, &str)> {
     full.split_at_checked(third + 1)
 }
 
+/// The prefix of the namespace that an engine key is about, such as `app/service-a/001/` without the last `/`; empty where
+/// it is about none. Collections belong to their component.
+pub fn owner(key: &[u8]) -> &[u8] {
+    let Some((_, name)) = key.split_first() else { return &[] };
+    let mut slashes = 0;
+    for (at, byte) in name.iter().enumerate() {
+        match (slashes, byte) {
+            // An id has neither control characters nor a slash within its parts.
+            (2, b'/' | 0..0x20) => return name.get(..at).unwrap_or_default(),
+            (_, b'/') => slashes += 1,
+            (_, 0..0x20) => return &[],
+            _ => {}
+        }
+    }
+    &[]
+}
+
 /// Checks that a component's own key can name a record: 1 to [`MAX_KEY_BYTES`] bytes of UTF-8, any characters.
 ///
 /// # Errors
@@ -93,6 +110,19 @@ mod tests {
         assert_eq!(split_namespaced("a/b/c/d/e//f"), Some(("a/b/c/", "d/e//f")));
         assert_eq!(split_namespaced("a/b/c/"), Some(("a/b/c/", "")));
         assert_eq!(split_namespaced("a/b/c"), None);
+    }
+
+    #[test]
+    fn every_key_of_a_component_has_its_owner() {
+        for name in ["app/service-a/001/", "app/service-a/001/user:1/2", "app/service-a/001\u{1f}orders/7"] {
+            for space in [KeySpace::Namespace, KeySpace::Record, KeySpace::Expiry, KeySpace::ChangeLog] {
+                assert_eq!(owner(&space.key(name)), b"app/service-a/001", "{name:?}");
+            }
+        }
+        for none in ["", "format", "a/b/c", "a/b\u{1f}/c/d"] {
+            assert_eq!(owner(&KeySpace::Host.key(none)), b"", "{none:?}");
+        }
+        assert_eq!(owner(b""), b"");
     }
 
     proptest! {

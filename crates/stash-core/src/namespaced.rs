@@ -12,6 +12,7 @@ use crate::collection::Place;
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::feed::Feed;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::id::ComponentId;
 use crate::keyspace::check_key;
@@ -171,5 +172,9 @@ impl<S: ComponentStorage + Clone> ComponentStorage for NamespacedStorage<S> {
 
     fn gaps(&self) -> u64 {
         self.inner.gaps()
+    }
+
+    fn feed(&self, key: &str) -> Option<Arc<Feed>> {
+        self.inner.feed(&[&self.prefix, key].concat())
     }
 }

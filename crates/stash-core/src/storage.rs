@@ -11,6 +11,7 @@ use crate::collection::{CollectionName, Place};
 use crate::cursor::CursorKey;
 use crate::engine::EngineStatus;
 use crate::error::StorageError;
+use crate::feed::Feed;
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::lease::Leases;
 use crate::limits::{MAX_LIST_BYTES, MAX_LIST_KEYS, MAX_READ_BYTES, MAX_READ_KEYS};
@@ -154,6 +155,9 @@ pub trait ComponentStorage: Send + Sync + 'static {
 
     /// Grows when caches above must be emptied; see [`Engine::gaps`](crate::Engine::gaps).
     fn gaps(&self) -> u64;
+
+    /// What is heard of others' commits to the namespace of this key; see [`Engine::feed`](crate::Engine::feed).
+    fn feed(&self, key: &str) -> Option<std::sync::Arc<Feed>>;
 
     /// The value of `key`, or `None` where there is no such record.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<StorageValue>, StorageError>> + Send {

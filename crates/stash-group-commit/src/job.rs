@@ -4,9 +4,11 @@ use stash_core::StorageError;
 use stash_core::engine::{Decision, View, Writes};
 use tokio::sync::oneshot;
 
-/// An update on its way to the writer.
-pub(crate) trait Job: Send {
+/// An update on its way to whoever commits it.
+pub trait Job: Send {
+    /// The line in which it waits; see [`Decision::queue`].
     fn line(&self) -> &str;
+    /// About how many bytes it will write.
     fn cost(&self) -> usize;
     /// Runs the decision and keeps its outcome; `false` where it was to write nothing.
     fn decide(&mut self, view: &dyn View, writes: &mut Writes) -> bool;
@@ -17,16 +19,18 @@ pub(crate) trait Job: Send {
 }
 
 /// What a caller waits for.
-pub(crate) type Answer<D> = oneshot::Receiver<Result<<D as Decision>::Output, StorageError>>;
+pub type Answer<D> = oneshot::Receiver<Result<<D as Decision>::Output, StorageError>>;
 
-pub(crate) struct DecisionJob<D: Decision> {
+/// The job of a decision.
+pub struct DecisionJob<D: Decision> {
     decision: D,
     outcome: Option<Result<D::Output, StorageError>>,
     reply: oneshot::Sender<Result<D::Output, StorageError>>,
 }
 
 impl<D: Decision> DecisionJob<D> {
-    pub(crate) fn new(decision: D) -> (Self, Answer<D>) {
+    /// The job, and where its caller is told.
+    pub fn new(decision: D) -> (Self, Answer<D>) {
         let (reply, answer) = oneshot::channel();
         (Self { decision, outcome: None, reply }, answer)
     }

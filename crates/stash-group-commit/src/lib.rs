@@ -19,5 +19,6 @@ mod writer;
 
 pub use engine::{GroupCommit, GroupSnapshot, Opener};
 pub use holder::describe as describe_holder;
+pub use job::{Answer, DecisionJob, Job};
 pub use panics::unless_it_panics;
 pub use store::{Failure, Group, ReadView, Store, Transaction};

@@ -163,6 +163,10 @@ impl ComponentStorage for ComponentStore {
     fn gaps(&self) -> u64 {
         (*self.chain).gaps_dyn()
     }
+
+    fn feed(&self, key: &str) -> Option<Arc<stash_core::Feed>> {
+        (*self.chain).feed_dyn(key)
+    }
 }
 
 impl fmt::Debug for ComponentStore {

@@ -104,5 +104,9 @@ macro_rules! inner {
         fn gaps(&self) -> u64 {
             self.inner.gaps()
         }
+
+        fn feed(&self, key: &str) -> Option<std::sync::Arc<stash_core::Feed>> {
+            self.inner.feed(key)
+        }
     };
 }

@@ -23,7 +23,8 @@ use crate::cursor::CursorKey;
 use crate::engine::{Collect, Engine, EngineInfo, EngineStatus, Page, Scan, Snapshot, View};
 use crate::erased::BoxFuture;
 use crate::error::StorageError;
-use crate::format::CheckFormat;
+use crate::feed::Feed;
+use crate::format::{CheckFormat, Facts};
 use crate::history::{KeyVersions, VersionsRequest};
 use crate::id::ComponentId;
 use crate::keyspace::{KeySpace, check_key, split_namespaced};
@@ -46,6 +47,7 @@ struct Shared<E> {
     engine: E,
     clock: Arc<dyn Clock>,
     cursors: CursorKey,
+    is_unfinished_copy: bool,
     /// Where the sweeper goes on.
     sweep_at: Mutex<Option<Bytes>>,
     /// Who waits for a component's next commit.
@@ -80,8 +82,15 @@ pub struct NamespaceUsage {
 impl<E: Engine> EngineBackend<E> {
     /// The storage over an engine that was checked already or that is always new.
     pub(crate) fn over(engine: E, clock: Arc<dyn Clock>, cursors: CursorKey) -> Self {
-        let (sweep_at, waiters) = (Mutex::default(), Arc::default());
-        Self { shared: Arc::new(Shared { engine, clock, cursors, sweep_at, waiters }) }
+        Self::with_facts(engine, clock, Facts { cursors, is_unfinished_copy: false })
+    }
+
+    fn with_facts(engine: E, clock: Arc<dyn Clock>, facts: Facts) -> Self {
+        let Facts { cursors, is_unfinished_copy } = facts;
+        let (sweep_at, waiters) = (Mutex::default(), Arc::<Waiters>::default());
+        let told = Arc::clone(&waiters);
+        engine.tell_of_others(Box::new(move |scope| told.wake(scope)));
+        Self { shared: Arc::new(Shared { engine, clock, cursors, is_unfinished_copy, sweep_at, waiters }) }
     }
 
     /// The storage over an engine, with the system's clock.
@@ -98,13 +107,41 @@ impl<E: Engine> EngineBackend<E> {
     /// # Errors
     /// As [`open`](Self::open).
     pub async fn open_with(engine: E, clock: Arc<dyn Clock>) -> Result<Self, StorageError> {
-        let cursors = engine.update(CheckFormat).await?;
-        Ok(Self::over(engine, clock, cursors))
+        let facts = engine.update(CheckFormat).await?;
+        Ok(Self::with_facts(engine, clock, facts))
+    }
+
+    /// Several records with one question to the engine, where it has a way for that and they are not too much.
+    async fn records_at_once(
+        &self,
+        keys: &[&str],
+        now: Timestamp,
+    ) -> Result<Option<Vec<Option<Record>>>, StorageError> {
+        check_read_size(keys)?;
+        let mut names = Vec::with_capacity(keys.len());
+        for key in keys {
+            check_full_key(key)?;
+            names.push(KeySpace::Record.key(key));
+        }
+        let names: Vec<&[u8]> = names.iter().map(|name| &name[..]).collect();
+        // What is around the values counts there and not here: the long way decides what is near the limit.
+        let Some(found) = self.engine().read_up_to(&names, MAX_READ_BYTES).await? else { return Ok(None) };
+        let decoded = found.into_iter().map(|found| {
+            let record = found.map(record::decode).transpose()?;
+            Ok(record.filter(|record| is_there(record, now)))
+        });
+        decoded.collect::<Result<_, StorageError>>().map(Some)
     }
 
     /// The engine below.
     pub fn engine(&self) -> &E {
         &self.shared.engine
+    }
+
+    /// Whether the store was, when it was opened, the target of a [`copy`](crate::copy()) that has not ended well: then it
+    /// must not be used but for copying on.
+    pub fn is_unfinished_copy(&self) -> bool {
+        self.shared.is_unfinished_copy
     }
 
     /// The clock by which records are dated and expire: caches above need the same.
@@ -230,8 +267,12 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
         if keys.len() <= 1 {
             return Source::Present(self.engine()).records(keys, self.now()).await;
         }
+        let now = self.now();
+        if let Some(records) = self.records_at_once(keys, now).await? {
+            return Ok(records);
+        }
         let snapshot = self.engine().snapshot().await?;
-        Source::<E>::Snapshot(&snapshot).records(keys, self.now()).await
+        Source::<E>::Snapshot(&snapshot).records(keys, now).await
     }
 
     async fn scan(&self, request: &ScanRequest) -> Result<ScanPage, StorageError> {
@@ -298,7 +339,11 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
 
     async fn changed(&self, scope: &str, after: Version) -> Result<Version, StorageError> {
         check_scope(scope)?;
+        // Held, so that an engine that is shared hears of others' commits while somebody waits.
+        let feed = self.engine().feed(&KeySpace::Namespace.key(scope));
         loop {
+            // Asked for, so that it is wanted.
+            feed.as_ref().and_then(|feed| feed.changes());
             let waiting = self.shared.waiters.listen(scope);
             let state = Source::Present(self.engine()).state(scope).await?;
             if state.version != after || !state.log.is_some_and(|log| log.is_on && log.since <= after) {
@@ -351,6 +396,10 @@ impl<E: Engine> ComponentStorage for EngineBackend<E> {
 
     fn gaps(&self) -> u64 {
         self.engine().gaps()
+    }
+
+    fn feed(&self, key: &str) -> Option<Arc<Feed>> {
+        self.engine().feed(&KeySpace::Record.key(key))
     }
 }
 

@@ -1,0 +1,347 @@
+//! What a decision sees of a store that is far away: what was fetched, what its predecessors in the same commit write, and
+//! for the rest a guess. A decision that was shown a guess must never count: it only tells what to fetch.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+
+use bytes::Bytes;
+use stash_core::StorageError;
+use stash_core::engine::{Page, Scan, View};
+use stash_core::keyspace::owner;
+
+use crate::head::Head;
+use crate::server::{Fetched, Wanted};
+
+/// What a commit writes, by key: `None` removes it.
+pub(crate) type Written = BTreeMap<Bytes, Option<Bytes>>;
+
+/// One state of the store, as far as it was fetched.
+#[derive(Default)]
+pub(crate) struct Known {
+    values: HashMap<Bytes, Option<Bytes>>,
+    pages: Vec<(Scan, Page)>,
+    heads: BTreeMap<Bytes, Head>,
+}
+
+impl Known {
+    /// What to ask for besides what a decision wants: all heads, so that the answer tells whether this is still one state.
+    pub(crate) fn with_heads(&self, mut wanted: Wanted) -> Wanted {
+        let owners: BTreeSet<Bytes> = wanted.owners.drain(..).chain(self.heads.keys().cloned()).collect();
+        wanted.owners = owners.into_iter().collect();
+        wanted
+    }
+
+    /// Takes in an answer. What was known before is dropped where a namespace has changed since.
+    pub(crate) fn add(&mut self, wanted: Wanted, fetched: Fetched) {
+        let heads: BTreeMap<Bytes, Head> = wanted.owners.into_iter().zip(fetched.heads).collect();
+        let is_same = self.heads.iter().all(|(owner, head)| heads.get(owner) == Some(head));
+        if !is_same {
+            self.clear();
+        }
+        self.heads.extend(heads);
+        self.values.extend(wanted.keys.into_iter().zip(fetched.values));
+        for (scan, page) in wanted.scans.into_iter().zip(fetched.pages) {
+            self.pages.retain(|(known, _)| !is_same_range(known, &scan));
+            self.pages.push((scan, page));
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.values.clear();
+        self.pages.clear();
+        self.heads.clear();
+    }
+
+    pub(crate) fn head(&self, owner: &[u8]) -> Option<&Head> {
+        self.heads.get(owner)
+    }
+}
+
+/// Whether one page answers both, if it is long enough.
+fn is_same_range(one: &Scan, other: &Scan) -> bool {
+    (&one.start, &one.end, one.reverse) == (&other.start, &other.end, other.reverse)
+        && one.value_bytes >= other.value_bytes
+        && one.uncounted_key_bytes == other.uncounted_key_bytes
+        && one.uncounted_value_bytes == other.uncounted_value_bytes
+}
+
+/// What one decision sees.
+pub(crate) struct KnownView<'a> {
+    known: &'a Known,
+    written: &'a Written,
+    seen: RefCell<Seen>,
+}
+
+/// What a decision has looked at.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Whose keys.
+    pub(crate) owners: BTreeSet<Bytes>,
+    /// What of it was not known, and guessed.
+    pub(crate) unknown: Wanted,
+}
+
+impl Seen {
+    /// Whether nothing was guessed.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.unknown.keys.is_empty() && self.unknown.scans.is_empty()
+    }
+}
+
+impl<'a> KnownView<'a> {
+    pub(crate) fn new(known: &'a Known, written: &'a Written) -> Self {
+        Self { known, written, seen: RefCell::default() }
+    }
+
+    pub(crate) fn seen(self) -> Seen {
+        self.seen.into_inner()
+    }
+
+    fn touch(&self, owner: &[u8]) {
+        let mut seen = self.seen.borrow_mut();
+        if !seen.owners.contains(owner) {
+            seen.owners.insert(Bytes::copy_from_slice(owner));
+        }
+    }
+}
+
+impl View for KnownView<'_> {
+    fn look(&self, key: &[u8], see: &mut dyn FnMut(Option<&[u8]>)) -> Result<(), StorageError> {
+        self.touch(owner(key));
+        if let Some(written) = self.written.get(key) {
+            see(written.as_deref());
+        } else if let Some(value) = self.known.values.get(key) {
+            see(value.as_deref());
+        } else {
+            self.seen.borrow_mut().unknown.keys.push(Bytes::copy_from_slice(key));
+            see(None);
+        }
+        Ok(())
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Page, StorageError> {
+        if scan.is_empty() {
+            return Ok(Page::default());
+        }
+        self.touch(range_owner(scan)?);
+        let page = self.known.pages.iter().find(|(known, _)| is_same_range(known, scan));
+        let Some((asked, page)) = page else {
+            self.seen.borrow_mut().unknown.scans.push(self.asked(scan, None));
+            return Ok(Page::default());
+        };
+        let range = (scan.start.as_ref(), scan.end.as_ref());
+        let written = self.written.range::<Bytes, _>(range);
+        let written: Vec<_> = if scan.reverse { written.rev().collect() } else { written.collect() };
+        let mut merge = Merge::new(page, &written, scan.reverse);
+        match scan.collect(&mut merge) {
+            Ok(page) if !merge.guesses => Ok(page),
+            Ok(_) | Err(NeedsMore) => {
+                self.seen.borrow_mut().unknown.scans.push(self.asked(scan, Some(asked)));
+                Ok(Page::default())
+            }
+        }
+    }
+}
+
+impl KnownView<'_> {
+    /// What to ask for so that this scan can be answered, where `before` was not enough.
+    fn asked(&self, scan: &Scan, before: Option<&Scan>) -> Scan {
+        let range = (scan.start.as_ref(), scan.end.as_ref());
+        // What is written may hide as many.
+        let hidden = self.written.range::<Bytes, _>(range).count();
+        let (limit, bytes) = before.map_or((0, 0), |before| (before.limit, before.max_bytes));
+        Scan {
+            limit: scan.limit.saturating_add(hidden).max(limit.saturating_mul(2)),
+            max_bytes: scan.max_bytes.max(bytes.saturating_mul(2)),
+            ..scan.clone()
+        }
+    }
+}
+
+/// The page is not long enough.
+#[derive(Debug)]
+struct NeedsMore;
+
+/// The entries of a page and what is written over them, in the direction of the scan.
+struct Merge<'a> {
+    page: std::iter::Peekable<std::slice::Iter<'a, (Bytes, Bytes)>>,
+    written: std::iter::Peekable<std::slice::Iter<'a, (&'a Bytes, &'a Option<Bytes>)>>,
+    more: bool,
+    reverse: bool,
+    /// Whether the page has ended before what is written: what is stored behind it may all be hidden.
+    guesses: bool,
+}
+
+impl<'a> Merge<'a> {
+    fn new(page: &'a Page, written: &'a [(&'a Bytes, &'a Option<Bytes>)], reverse: bool) -> Self {
+        let (entries, written) = (page.entries.iter().peekable(), written.iter().peekable());
+        Self { page: entries, written, more: page.more, reverse, guesses: false }
+    }
+}
+
+impl<'a> Iterator for Merge<'a> {
+    type Item = Result<(&'a Bytes, &'a Bytes), NeedsMore>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let order = match (self.page.peek(), self.written.peek()) {
+                (None, written) if self.more => {
+                    self.guesses = written.is_some();
+                    return Some(Err(NeedsMore));
+                }
+                (None, None) => return None,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((stored, _)), Some((written, _))) => {
+                    let order = stored.cmp(written);
+                    if self.reverse { order.reverse() } else { order }
+                }
+            };
+            if order == std::cmp::Ordering::Less {
+                return self.page.next().map(|(key, value)| Ok((key, value)));
+            }
+            if order == std::cmp::Ordering::Equal {
+                self.page.next();
+            }
+            if let Some((key, Some(value))) = self.written.next() {
+                return Some(Ok((key, value)));
+            }
+        }
+    }
+}
+
+/// Whose keys a range is about: one namespace's, or those of none.
+pub(crate) fn range_owner(scan: &Scan) -> Result<&[u8], StorageError> {
+    let (Bound::Included(start) | Bound::Excluded(start)) = &scan.start else { return Ok(&[]) };
+    let first = owner(start);
+    if first.is_empty() {
+        // The facts of the store, and keys that have no namespace.
+        return Ok(first);
+    }
+    // Behind the namespace comes one byte that ends it: all keys of the range must have it.
+    let ends_at = 1 + first.len();
+    let within = match (&scan.end, start.get(ends_at)) {
+        (Bound::Included(end), Some(_)) => end.get(..=ends_at) == start.get(..=ends_at),
+        (Bound::Excluded(end), Some(byte)) => {
+            end.get(..=ends_at) == start.get(..=ends_at)
+                || (end.get(..ends_at) == start.get(..ends_at)
+                    && end.len() == ends_at + 1
+                    && end.get(ends_at) == byte.checked_add(1).as_ref())
+        }
+        _ => false,
+    };
+    if within {
+        return Ok(first);
+    }
+    let reason = "a commit cannot depend on a range that several components share".to_owned();
+    Err(StorageError::Unsupported { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(keys: &[&str], more: bool) -> Page {
+        let entries = keys.iter().map(|key| (Bytes::copy_from_slice(key.as_bytes()), Bytes::from_static(b"stored")));
+        Page { entries: entries.collect(), more }
+    }
+
+    fn known(scan: &Scan, page: Page) -> Known {
+        let mut known = Known::default();
+        known.add(
+            Wanted { scans: vec![scan.clone()], ..Wanted::default() },
+            Fetched { pages: vec![page], ..Fetched::default() },
+        );
+        known
+    }
+
+    fn written_over(writes: &[(&str, Option<&str>)]) -> Written {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        writes.iter().map(|(key, value)| (bytes(key), value.map(bytes))).collect()
+    }
+
+    fn text(page: &Page) -> (String, bool) {
+        let entries = page
+            .entries
+            .iter()
+            .map(|(key, value)| format!("{}={} ", String::from_utf8_lossy(key), String::from_utf8_lossy(value)));
+        (entries.collect::<String>().trim().to_owned(), page.more)
+    }
+
+    #[test]
+    fn what_is_not_known_is_asked_for() {
+        let (known, written) = (Known::default(), Written::new());
+        let view = KnownView::new(&known, &written);
+        view.look(b"ra/b/c/k", &mut |value| assert!(value.is_none())).unwrap();
+        assert!(view.scan(&Scan::prefix(b"ra/b/c/")).unwrap().entries.is_empty());
+        let seen = view.seen();
+        assert!(!seen.is_certain());
+        assert_eq!(seen.unknown.keys, ["ra/b/c/k"]);
+        assert_eq!(seen.unknown.scans, [Scan::prefix(b"ra/b/c/")]);
+        assert_eq!(seen.owners.into_iter().collect::<Vec<_>>(), ["a/b/c"]);
+    }
+
+    #[test]
+    fn ranges_have_what_is_written_over_them() {
+        let writes = written_over(&[("k0", Some("new")), ("k1", None), ("k2", Some("new")), ("k9", Some("new"))]);
+        for reverse in [false, true] {
+            let scan = Scan { limit: 3, reverse, ..Scan::prefix(b"k") };
+            let (stored, answer) = if reverse {
+                (["k3", "k2", "k1"], "k9=new k3=stored k2=new")
+            } else {
+                (["k1", "k2", "k3"], "k0=new k2=new k3=stored")
+            };
+            let known = known(&scan, page(&stored, false));
+            let view = KnownView::new(&known, &writes);
+            assert_eq!(text(&view.scan(&scan).unwrap()), (answer.to_owned(), true));
+            assert!(view.seen().is_certain());
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_too_short_is_asked_for_anew() {
+        let scan = Scan { limit: 2, ..Scan::prefix(b"k") };
+        let writes = written_over(&[("k1", None), ("k2", None)]);
+        let known = known(&scan, page(&["k1", "k2"], true));
+        let view = KnownView::new(&known, &writes);
+        assert!(view.scan(&scan).unwrap().entries.is_empty());
+        let seen = view.seen();
+        assert_eq!(seen.unknown.scans, [Scan { limit: 4, ..scan.clone() }]);
+        // And that is enough.
+        let known = self::known(&seen.unknown.scans[0], page(&["k1", "k2", "k3", "k4"], true));
+        let view = KnownView::new(&known, &writes);
+        assert_eq!(text(&view.scan(&scan).unwrap()), ("k3=stored k4=stored".to_owned(), true));
+        assert!(view.seen().is_certain());
+        let hides_more = written_over(&[("k1", None), ("k2", None), ("k5", None)]);
+        let view = KnownView::new(&known, &hides_more);
+        assert!(view.scan(&scan).unwrap().entries.is_empty());
+        assert!(!view.seen().is_certain(), "k5 may be all that is stored behind k4");
+    }
+
+    #[test]
+    fn ranges_are_of_one_namespace() {
+        for (prefix, owner) in [("ra/b/c/", "a/b/c"), ("ra/b/c/x", "a/b/c"), ("ra/b/c\u{1f}d/", "a/b/c"), ("k", "")] {
+            assert_eq!(range_owner(&Scan::prefix(prefix.as_bytes())).unwrap(), owner.as_bytes(), "{prefix:?}");
+        }
+        let bound = |text: &'static str| Bound::Included(Bytes::from_static(text.as_bytes()));
+        let two = Scan { start: bound("ra/b/c/"), end: bound("ra/b/d/"), ..Scan::prefix(b"") };
+        assert!(range_owner(&two).is_err());
+        assert!(range_owner(&Scan { end: Bound::Unbounded, ..two }).is_err());
+    }
+
+    #[test]
+    fn a_namespace_that_has_changed_makes_all_unknown() {
+        let mut known = Known::default();
+        let owner = Bytes::from_static(b"a/b/c");
+        let head = |revision| Head { revision, ..Head::default() };
+        let wanted =
+            |key: &'static str| Wanted { keys: vec![key.into()], owners: vec![owner.clone()], ..Wanted::default() };
+        let fetched = |revision| Fetched { values: vec![None], heads: vec![head(revision)], ..Fetched::default() };
+        known.add(wanted("x"), fetched(1));
+        known.add(wanted("y"), fetched(1));
+        assert_eq!(known.values.len(), 2);
+        known.add(wanted("z"), fetched(2));
+        assert_eq!(known.values.len(), 1);
+    }
+}

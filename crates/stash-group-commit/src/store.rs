@@ -15,6 +15,10 @@ pub trait Store: Send + 'static {
     /// One committed state of it.
     type View: ReadView;
 
+    /// Whether an update that could not read what it looked at leaves nothing behind in the store. Then it stays open;
+    /// otherwise it is opened again, which costs the other updates that time.
+    const KEEPS_NOTHING_OF_A_FAILED_UPDATE: bool = false;
+
     /// The state that was committed last.
     ///
     /// # Errors

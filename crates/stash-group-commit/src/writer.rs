@@ -75,6 +75,14 @@ impl<S: Store> Writer<S> {
 
     /// Tells those whom the failure is about; the rest stay in the group, to be tried again.
     fn recover(&mut self, failure: Failure, group: &mut Vec<Box<dyn Job>>) {
+        if S::KEEPS_NOTHING_OF_A_FAILED_UPDATE
+            && let (Some(job), StorageError::Corrupt { .. }) = (failure.job, &failure.error)
+            && job < group.len()
+        {
+            group.remove(job).fail(failure.error.clone());
+            error!(error = %failure.error, "an update met damage");
+            return;
+        }
         // Nothing that is in memory of the store can be trusted: forget it and read what the disk holds.
         self.shared.publish(Published::Failed(failure.error.clone()));
         self.let_go();

@@ -1,0 +1,133 @@
+//! [`Files`]: what the writer has of an open store, and the thread that writes files behind it. An answer must never wait
+//! for files, unless too many wait to be written.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use stash_core::StorageError;
+use stash_group_commit::{Failure, Group, Store, unless_it_panics};
+
+use crate::apply::Applier;
+use crate::shared::{Due, Shared};
+use crate::view::{FilesView, Pending};
+
+/// An open store. Dropping it writes everything to files and closes it.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) shared: Arc<Shared>,
+    pace: Pace,
+}
+
+/// Who writes files, and when.
+#[derive(Debug)]
+enum Pace {
+    /// A thread of its own.
+    Behind(Option<JoinHandle<()>>),
+    /// The writer, after so many commits: for tests, in which everything is to happen in one order.
+    #[cfg_attr(not(test), expect(dead_code))]
+    After(u64, Mutex<Applier>),
+}
+
+impl Files {
+    pub(crate) fn start(mut applier: Applier) -> Result<Self, StorageError> {
+        let shared = Arc::clone(&applier.shared);
+        let run = move || {
+            while unless_it_panics(|| apply_when_due(&mut applier)).unwrap_or_else(|reason| {
+                applier.shared.set_failed(Some(StorageError::Corrupt { reason }));
+                false
+            }) {}
+        };
+        let thread = std::thread::Builder::new().name("stash-files-applier".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| StorageError::io("starting the thread that writes files", error))?;
+        Ok(Self { shared, pace: Pace::Behind(Some(thread)) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn start_after(applier: Applier, commits: u64) -> Self {
+        Self { shared: Arc::clone(&applier.shared), pace: Pace::After(commits, Mutex::new(applier)) }
+    }
+}
+
+/// Waits until there is something to write to files, and writes it; `false` when it was the last time.
+fn apply_when_due(applier: &mut Applier) -> bool {
+    /// After that, what has failed is tried again.
+    const PAUSE: Duration = Duration::from_secs(1);
+    let shared = Arc::clone(&applier.shared);
+    let mut state = shared.state();
+    let mut has_paused = shared.failed().is_none();
+    loop {
+        if state.closing {
+            drop(state);
+            if let Err(error) = applier.finish() {
+                tracing::warn!(%error, "not all that was committed is in files; it is in the journal");
+            }
+            return false;
+        }
+        match state.due(shared.options.apply_after) {
+            Due::Now if has_paused || state.asked => break,
+            Due::Now => {
+                shared.wait(&mut state, Some(PAUSE));
+                has_paused = true;
+            }
+            Due::In(left) => shared.wait(&mut state, Some(left)),
+            Due::Never => shared.wait(&mut state, None),
+        }
+    }
+    drop(state);
+    if let Err(error) = applier.run() {
+        tracing::error!(%error, "files cannot be written; what was committed is in the journal");
+    }
+    true
+}
+
+impl Store for Files {
+    type View = FilesView;
+
+    const KEEPS_NOTHING_OF_A_FAILED_UPDATE: bool = true;
+
+    fn latest(&self) -> Result<FilesView, StorageError> {
+        Ok(FilesView::new(Arc::clone(&self.shared), self.shared.state().entries.clone()))
+    }
+
+    fn commit(&self, group: &mut Group<'_>) -> Result<Option<FilesView>, Failure> {
+        if let Pace::Behind(_) = &self.pace {
+            self.shared.wait_for_room().map_err(Failure::before_writing)?;
+        }
+        let mut pending = Pending::new(self.latest().map_err(Failure::before_writing)?);
+        group.decide(&mut pending)?;
+        let Pending { view, changes } = pending;
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        self.shared.commit(changes, view.entries.clone()).map_err(Failure::unknown)?;
+        if let Pace::After(commits, applier) = &self.pace
+            && self.shared.state().upto().commit.is_multiple_of(*commits)
+            && let Err(error) = applier.lock().run()
+        {
+            tracing::debug!(%error, "files were not written");
+        }
+        Ok(Some(view))
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.shared.state().closing = true;
+        self.shared.notify();
+        match &mut self.pace {
+            Pace::Behind(thread) => {
+                if thread.take().is_some_and(|thread| thread.join().is_err()) {
+                    tracing::error!("the thread that writes files ended by a panic");
+                }
+            }
+            Pace::After(_, applier) => {
+                if let Err(error) = applier.get_mut().finish() {
+                    tracing::debug!(%error, "files were not written");
+                }
+            }
+        }
+        self.shared.close();
+    }
+}

@@ -88,13 +88,16 @@ impl Index {
         Ok((index, entries))
     }
 
-    /// Cuts off what a crash has torn, and removes the index that this one has taken the place of.
+    /// Cuts off what a crash has torn, makes the disk remember the rest, and removes the index that this one has taken the place of.
     pub(crate) fn settle(&mut self) -> Result<(), Unfit> {
-        if let Some(end) = self.torn.take() {
-            tracing::warn!(index = %self.log.path.display(), at = end, "an update that was not finished is cut off");
-            let cut = || self.log.file.cut(end).and_then(|()| self.log.file.sync());
-            cut().at("cutting off the end of", self.log.path.display())?;
-        }
+        let mut settle = || {
+            if let Some(end) = self.torn.take() {
+                tracing::warn!(index = %self.log.path.display(), at = end, "an update that was not finished is cut off");
+                self.log.file.cut(end)?;
+            }
+            self.log.file.sync()
+        };
+        settle().at("syncing", self.reading.path.display())?;
         for number in self.root.numbers(INDEX).at("reading", self.root.part(INDEX).display())? {
             if number != self.number {
                 let path = self.root.numbered(INDEX, number);

@@ -14,7 +14,7 @@ use crate::format;
 use crate::index::Index;
 use crate::log::{Item, Kind, Log, LogReader, Mark};
 use crate::open::FilesOptions;
-use crate::root::{JOURNAL, OLD, Root, TEMPORARY};
+use crate::root::{INDEX, JOURNAL, OLD, Root, TEMPORARY};
 use crate::shared::{Acknowledged, Shared, State};
 
 /// Opens a store that is there.
@@ -41,21 +41,24 @@ pub(crate) fn load(root: &Root, options: &FilesOptions, acknowledged: &Arc<Ackno
     for number in later {
         batches.push(replay.journal(number, &mut entries)?);
     }
-    let Some((mut journal, batch)) = batches.pop() else {
+    let Some((journal, batch)) = batches.pop() else {
         return Err(Unfit::Damaged(format!("its journal {} is missing", index.upto.journal + 1)));
     };
     if let Some((_, path)) = replay.torn {
         tracing::warn!(journal = %path, "a commit that was not finished is cut off");
     }
     // From here on it is changed.
-    let sealed = batches.into_iter().map(|(mut log, mut batch)| {
-        settle(&mut log)?;
+    let sealed = batches.into_iter().map(|(log, mut batch)| {
+        settle(&log)?;
         batch.journal_bytes = log.bytes;
         Ok(Arc::new(batch))
     });
     let sealed: Vec<_> = sealed.collect::<Result<_, Unfit>>()?;
-    settle(&mut journal)?;
+    settle(&journal)?;
     index.settle()?;
+    for folder in [JOURNAL, INDEX].map(|folder| root.part(folder)) {
+        root.disk().sync_folder(&folder).at("syncing", folder.display())?;
+    }
     empty(root, TEMPORARY)?;
     empty(root, OLD)?;
     let sealed_bytes = sealed.iter().map(|batch| batch.bytes).sum();
@@ -74,16 +77,16 @@ pub(crate) fn load(root: &Root, options: &FilesOptions, acknowledged: &Arc<Ackno
     Ok(Applier::new(Arc::new(shared), index, &in_files, kept))
 }
 
-/// Makes a journal end where its last commit does.
-fn settle(journal: &mut Log) -> Result<(), Unfit> {
-    let cut = || {
+/// Makes a journal end where its last commit does, and the disk remember it: whoever wrote it may not have come to that,
+/// and what is read from now on is not to be lost any more.
+fn settle(journal: &Log) -> Result<(), Unfit> {
+    let settle = || {
         if journal.file.bytes()? > journal.bytes {
             journal.file.cut(journal.bytes)?;
-            journal.file.sync()?;
         }
-        Ok(())
+        journal.file.sync()
     };
-    cut().at("cutting off the end of", journal.path.display())
+    settle().at("syncing", journal.path.display())
 }
 
 struct Replay<'a> {

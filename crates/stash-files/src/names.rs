@@ -56,7 +56,7 @@ fn parts(key: &[u8]) -> Option<Parts<'_>> {
         // The list of collections is no collection.
         Some((_, collection)) if collection.len() == 1 => return None,
         Some((instance, collection)) => (instance, collection.get(1..)?),
-        None => (third, &third[..0]),
+        None => (third, Default::default()),
     };
     let id = [namespace, name, instance];
     let whole = id.iter().all(|part| !part.is_empty()) && !key.is_empty();

@@ -76,11 +76,7 @@ impl Root {
         // Part by part: not every system takes `/`.
         let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + relative.len() + 1);
         path.push(&self.path);
-        if cfg!(unix) {
-            path.push(relative)
-        } else {
-            path.extend(relative.split('/'))
-        }
+        path.extend(relative.split('/'));
         path
     }
 

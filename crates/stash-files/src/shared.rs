@@ -153,7 +153,7 @@ impl Shared {
 
     /// Makes changes a commit, and `entries` what all see.
     pub(crate) fn commit(&self, changes: Changes, entries: Entries) -> Result<(), StorageError> {
-        let items = self.items(&changes)?;
+        let items = items(&changes);
         let frame_bytes = items.bytes();
         let mut state = self.state();
         let state = &mut *state;
@@ -176,25 +176,26 @@ impl Shared {
         self.notify();
         Ok(())
     }
+}
 
-    fn items(&self, changes: &Changes) -> Result<Items, StorageError> {
-        const OVERHEAD: usize = 16;
-        let room = changes.iter().map(|(key, change)| {
-            let value = change.new.as_ref().map_or(0, Entry::bytes);
-            OVERHEAD + key.len() + usize::try_from(value).unwrap_or_default()
-        });
-        let mut items = Items::with_room(room.sum());
-        for (key, change) in changes.iter() {
-            match &change.new {
-                None => items.removed(key),
-                Some(new) => match new.place() {
-                    Place::Memory(value) => drop(items.value(key, &value)),
-                    _ => drop(items.value(key, new.head())),
-                },
-            }
+/// What the frame of a commit holds.
+fn items(changes: &Changes) -> Items {
+    const OVERHEAD: usize = 16;
+    let room = changes.iter().map(|(key, change)| {
+        let value = change.new.as_ref().map_or(0, Entry::bytes);
+        OVERHEAD + key.len() + usize::try_from(value).unwrap_or_default()
+    });
+    let mut items = Items::with_room(room.sum());
+    for (key, change) in changes.iter() {
+        match &change.new {
+            None => items.removed(key),
+            Some(new) => match new.place() {
+                Place::Memory(value) => drop(items.value(key, &value)),
+                _ => drop(items.value(key, new.head())),
+            },
         }
-        Ok(items)
     }
+    items
 }
 
 impl State {

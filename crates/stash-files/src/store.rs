@@ -27,7 +27,7 @@ enum Pace {
     Behind(Option<JoinHandle<()>>),
     /// The writer, after so many commits: for tests, in which everything is to happen in one order.
     #[cfg_attr(not(test), expect(dead_code))]
-    After(u64, Mutex<Applier>),
+    After(u64, Box<Mutex<Applier>>),
 }
 
 impl Files {
@@ -46,7 +46,7 @@ impl Files {
 
     #[cfg(test)]
     pub(crate) fn start_after(applier: Applier, commits: u64) -> Self {
-        Self { shared: Arc::clone(&applier.shared), pace: Pace::After(commits, Mutex::new(applier)) }
+        Self { shared: Arc::clone(&applier.shared), pace: Pace::After(commits, Box::new(Mutex::new(applier))) }
     }
 }
 

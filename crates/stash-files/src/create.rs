@@ -58,8 +58,8 @@ pub(crate) fn make_store(root: &Root) -> Result<(), Unfit> {
             disk.sync_folder(&unfinished.part(folder))?;
         }
         disk.sync_folder(unfinished.own())?;
-        disk.rename(unfinished.own(), root.own())?;
-        disk.sync_folder(root.path())
+        // That it has this name is remembered when it is opened.
+        disk.rename(unfinished.own(), root.own())
     };
     write().at("making", root.own().display())
 }

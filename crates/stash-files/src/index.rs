@@ -107,6 +107,11 @@ impl Index {
         Ok(())
     }
 
+    /// Writes it anew at the next opportunity: whether its end is on the disk is not known.
+    pub(crate) fn distrust(&mut self) {
+        self.is_broken = true;
+    }
+
     /// Its length.
     pub(crate) fn bytes(&self) -> u64 {
         self.log.bytes

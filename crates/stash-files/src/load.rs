@@ -2,6 +2,7 @@
 //! answered, nor change anything before it knows that all is well.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,6 +62,13 @@ pub(crate) fn load(root: &Root, options: &FilesOptions, acknowledged: &Arc<Ackno
     }
     empty(root, TEMPORARY)?;
     empty(root, OLD)?;
+    let is_clean = batch.changes.is_empty() && sealed.is_empty() && kept.is_empty();
+    if !is_clean {
+        index.distrust();
+    }
+    // What was answered in this process is on the disk.
+    let is_known = acknowledged.get().is_some_and(|(number, _)| number == batch.upto.journal);
+    let journal = if is_clean || is_known { journal } else { rewrite(root, mark, journal, batch.upto.journal)? };
     let sealed_bytes = sealed.iter().map(|batch| batch.bytes).sum();
     let state = State {
         entries,
@@ -87,6 +95,29 @@ fn settle(journal: &Log) -> Result<(), Unfit> {
         journal.file.sync()
     };
     settle().at("syncing", journal.path.display())
+}
+
+/// Writes a journal anew. Where an fsync has failed, in this process or the one before, what can be read of it may be in
+/// memory alone, and no later fsync would write it.
+fn rewrite(root: &Root, mark: Mark, journal: Log, number: u64) -> Result<Log, Unfit> {
+    let temporary = root.part(TEMPORARY).join(JOURNAL);
+    let write = || -> io::Result<Log> {
+        let mut log = Log::create(root.disk(), &temporary, Kind::Journal, mark, number)?;
+        log.copy_frames(&journal)?;
+        log.file.sync()?;
+        root.disk().rename(&temporary, &journal.path)?;
+        root.disk().sync_folder(&root.part(JOURNAL))?;
+        log.path.clone_from(&journal.path);
+        Ok(log)
+    };
+    match write() {
+        // What is in a store can be read also where there is no room.
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            tracing::warn!(journal = %journal.path.display(), %error, "the journal is not written anew");
+            Ok(journal)
+        }
+        written => written.at("writing anew", journal.path.display()),
+    }
 }
 
 struct Replay<'a> {

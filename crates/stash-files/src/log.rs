@@ -66,6 +66,20 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Appends all frames of another.
+    pub(crate) fn copy_frames(&mut self, from: &Self) -> io::Result<()> {
+        const PIECE: u64 = 1 << 20;
+        while self.bytes < from.bytes {
+            let mut piece = vec![0; usize::try_from((from.bytes - self.bytes).min(PIECE)).unwrap_or_default()];
+            from.file.read_at(self.bytes, &mut piece)?;
+            self.file.append(&piece)?;
+            self.bytes += piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
 fn header(kind: Kind, mark: Mark, number: u64) -> Vec<u8> {
     let begin = [&b"stash\0"[..], &[kind as u8, 1], &mark, &number.to_be_bytes()].concat();
     let checksum = xxh3_64(&begin);

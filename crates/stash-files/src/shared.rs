@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use stash_core::StorageError;
+use stash_group_commit::Failure;
 
 use crate::batch::{Batch, Changes, Upto};
 use crate::entry::{Entries, Entry, Place};
-use crate::error::At;
 use crate::log::{Items, Log, Mark};
 use crate::open::FilesOptions;
-use crate::root::{JOURNAL, Root};
+use crate::root::Root;
 
 /// A journal is ended when it has so many bytes.
 pub(crate) const JOURNAL_BYTES: usize = 8 << 20;
@@ -152,23 +152,30 @@ impl Shared {
     }
 
     /// Makes changes a commit, and `entries` what all see.
-    pub(crate) fn commit(&self, changes: Changes, entries: Entries) -> Result<(), StorageError> {
+    pub(crate) fn commit(&self, changes: Changes, entries: Entries) -> Result<(), Failure> {
         let items = items(&changes);
         let frame_bytes = items.bytes();
         let mut state = self.state();
         let state = &mut *state;
         if state.is_broken {
-            return Err(StorageError::io("committing", "the journal could not be written before"));
+            let error = StorageError::io("committing", "the journal could not be written before");
+            return Err(Failure::before_writing(error));
         }
-        let commit = state.batch.upto.commit + 1;
+        let (commit, before) = (state.batch.upto.commit + 1, state.journal.bytes);
+        let doing = format!("writing {}", state.journal.path.display());
+        let failed = |error: io::Error| StorageError::io(&doing, error);
         state.is_broken = true;
-        let write = || -> io::Result<u64> {
-            let (_, checksum) = state.journal.append(commit, state.batch.upto.checksum, items)?;
-            state.journal.file.sync()?;
-            Ok(checksum)
+        let checksum = match state.journal.append(commit, state.batch.upto.checksum, items) {
+            Ok((_, checksum)) => checksum,
+            // A full disk: with what it has taken cut off again, all is as before.
+            Err(error) => {
+                let cut = state.journal.file.cut(before).and_then(|()| state.journal.file.sync());
+                state.is_broken = cut.is_err();
+                let failure = Failure::before_writing(failed(error));
+                return Err(if cut.is_ok() { failure.leaving_the_store_open() } else { failure });
+            }
         };
-        let written = write();
-        let checksum = written.at("writing", self.root.part(JOURNAL).display())?;
+        state.journal.file.sync().map_err(|error| Failure::unknown(failed(error)))?;
         state.is_broken = false;
         state.batch.add(changes, frame_bytes, commit, checksum);
         state.entries = entries;

@@ -85,23 +85,24 @@ fn apply_when_due(applier: &mut Applier) -> bool {
 impl Store for Files {
     type View = FilesView;
 
-    const KEEPS_NOTHING_OF_A_FAILED_UPDATE: bool = true;
-
     fn latest(&self) -> Result<FilesView, StorageError> {
         Ok(FilesView::new(Arc::clone(&self.shared), self.shared.state().entries.clone()))
     }
 
     fn commit(&self, group: &mut Group<'_>) -> Result<Option<FilesView>, Failure> {
         if let Pace::Behind(_) = &self.pace {
-            self.shared.wait_for_room().map_err(Failure::before_writing)?;
+            let stuck = |error| Failure::before_writing(error).leaving_the_store_open();
+            self.shared.wait_for_room().map_err(stuck)?;
         }
         let mut pending = Pending::new(self.latest().map_err(Failure::before_writing)?);
-        group.decide(&mut pending)?;
+        // One damaged file is no reason to read the whole index again.
+        let left = |failure: Failure| if failure.is_damage() { failure.leaving_the_store_open() } else { failure };
+        group.decide(&mut pending).map_err(left)?;
         let Pending { view, changes } = pending;
         if changes.is_empty() {
             return Ok(None);
         }
-        self.shared.commit(changes, view.entries.clone()).map_err(Failure::unknown)?;
+        self.shared.commit(changes, view.entries.clone())?;
         if let Pace::After(commits, applier) = &self.pace
             && self.shared.state().upto().commit.is_multiple_of(*commits)
             && let Err(error) = applier.lock().run()

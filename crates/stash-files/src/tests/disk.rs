@@ -1,6 +1,6 @@
 //! A file system in memory that keeps what a power cut would keep, and fails when told to. For tests only.
 //!
-//! It is worse than any real one: what was written to a file and not synced is kept or lost sector by sector, and each name
+//! It is worse than any real one: what a sync could not write is not written by a later one either. What was written to a file and not synced is kept or lost sector by sector, and each name
 //! in a folder that was not synced since is as it was at any moment since then, whatever became of the others: a file that
 //! was renamed may be found under both names, or under neither.
 
@@ -331,10 +331,13 @@ impl DiskFile for FakeFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        state.operate(&self.path)?;
-        let (current, durable, unsynced) = state.contents(self.node);
-        durable.clone_from(current);
-        unsynced.clear();
-        Ok(())
+        let synced = state.operate(&self.path);
+        let (_, durable, unsynced) = state.contents(self.node);
+        let unsynced = std::mem::take(unsynced);
+        if synced.is_ok() {
+            unsynced.iter().for_each(|change| change.apply(durable));
+        }
+        // What could not be written can still be read, but no later sync writes it.
+        synced
     }
 }

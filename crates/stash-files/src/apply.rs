@@ -165,7 +165,10 @@ impl Applier {
         if let Some(old) = file.change.old.as_ref().and_then(|old| old.entry.upgrade()) {
             self.put_aside += 1;
             let aside = Aside { path: shared.root.numbered(OLD, self.put_aside), disk: shared.root.shared_disk() };
-            let put = |aside: &Aside| unless_missing(disk.rename(&path, &aside.path));
+            // With a link nobody who looks at the folder finds it missing for a moment.
+            let put = |aside: &Aside| {
+                unless_missing(disk.link(&path, &aside.path).or_else(|_| disk.rename(&path, &aside.path)))
+            };
             old.put_aside(aside, put).at("putting aside", path.display())?;
         }
         if file.change.new.is_none() {

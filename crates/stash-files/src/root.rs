@@ -73,10 +73,13 @@ impl Root {
 
     /// A folder or file of records.
     pub(crate) fn below(&self, relative: &str) -> PathBuf {
-        // Part by part: not every system takes `/`.
         let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + relative.len() + 1);
         path.push(&self.path);
-        path.extend(relative.split('/'));
+        // Not every system takes `/`.
+        match std::path::MAIN_SEPARATOR {
+            '/' => path.push(relative),
+            _ => path.extend(relative.split('/')),
+        }
         path
     }
 

@@ -255,6 +255,13 @@ impl Disk for FakeDisk {
         state.set(from, None)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.operate(to)?;
+        let node = state.find(from)?;
+        state.set(to, Some(node))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
         state.operate(path)?;
@@ -335,7 +342,9 @@ impl DiskFile for FakeFile {
         let (_, durable, unsynced) = state.contents(self.node);
         let unsynced = std::mem::take(unsynced);
         if synced.is_ok() {
-            unsynced.iter().for_each(|change| change.apply(durable));
+            for change in unsynced {
+                change.apply(durable);
+            }
         }
         // What could not be written can still be read, but no later sync writes it.
         synced

@@ -2,6 +2,7 @@
 //! promises that every engine keeps are in `tests/conformance.rs`.
 
 mod disk;
+mod folder;
 mod power;
 
 use bytes::Bytes;

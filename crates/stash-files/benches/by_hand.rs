@@ -70,7 +70,7 @@ fn median(figures: &mut [f64]) -> f64 {
 /// Runs both sides in turn and prints what they took.
 fn contest(what: &str, rounds: usize, mut by_hand: impl FnMut(usize), mut engine: impl FnMut(usize)) {
     let (mut by_hand_took, mut engine_took, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..rounds + rounds / 10 + 1 {
+    for round in 0..=rounds + rounds / 10 {
         let (one, other) = if round % 2 == 0 {
             let one = nanoseconds(|| by_hand(round));
             (one, nanoseconds(|| engine(round)))
@@ -84,7 +84,7 @@ fn contest(what: &str, rounds: usize, mut by_hand: impl FnMut(usize), mut engine
             ratios.push(other / one);
         }
     }
-    let shown = |figures: &mut [f64]| format!("{:?}", Duration::from_nanos(median(figures) as u64));
+    let shown = |figures: &mut [f64]| format!("{:?}", Duration::from_secs_f64(median(figures) / 1e9));
     println!(
         "{what:44} by hand {:>12}   engine {:>12}   ratio {:.2}",
         shown(&mut by_hand_took),
@@ -95,7 +95,7 @@ fn contest(what: &str, rounds: usize, mut by_hand: impl FnMut(usize), mut engine
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     match arguments.iter().position(|argument| argument == "keys") {
         Some(at) => keys(folder.path(), arguments[at + 1].parse().unwrap()),
         None => contests(folder.path()),

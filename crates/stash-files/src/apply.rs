@@ -77,12 +77,7 @@ impl Applier {
             self.folders.clear();
         }
         let done = done.map_err(StorageError::from);
-        self.shared.set_failed(done.as_ref().err().cloned());
-        let mut state = self.shared.state();
-        state.tries += 1;
-        state.asked = false;
-        drop(state);
-        self.shared.notify();
+        self.shared.tried(done.as_ref().err().cloned());
         done
     }
 

@@ -13,7 +13,7 @@ use crate::error::{At, OpenError, Unfit};
 use crate::format;
 use crate::index::Index;
 use crate::log::{Kind, Log};
-use crate::root::{INDEX, JOURNAL, OLD, Root, TEMPORARY};
+use crate::root::{INDEX, JOURNAL, LOCK, OLD, Root, TEMPORARY, UNFINISHED};
 
 /// Makes the store's folder, and those above it.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
@@ -26,14 +26,34 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     folder::sync(parent)
 }
 
-/// Whether a store may be made in this folder: nothing is in it but hidden files (of git, of another try, of the system),
-/// and what a file system has put at its root.
+/// What may be in a folder that becomes a store: what another try has left, what keeps the folder's history or copies, and
+/// what systems put into folders.
+const BESIDE: [&str; 16] = [
+    LOCK,
+    UNFINISHED,
+    ".git",
+    ".gitignore",
+    ".gitattributes",
+    ".hg",
+    ".hgignore",
+    ".jj",
+    ".stfolder",
+    ".stignore",
+    ".DS_Store",
+    ".fseventsd",
+    ".Spotlight-V100",
+    ".Trashes",
+    "System Volume Information",
+    "lost+found",
+];
+
+/// Whether a store may be made in this folder: nothing is in it that is not of these.
 pub(crate) fn check_free(path: &Path) -> Result<(), OpenError> {
     let entries = fs::read_dir(path).map_err(|error| OpenError::os(path, &error))?;
     for entry in entries {
         let name = entry.map_err(|error| OpenError::os(path, &error))?.file_name();
         let name = name.to_string_lossy();
-        if !name.starts_with('.') && name != "lost+found" {
+        if !BESIDE.contains(&&*name) {
             return Err(OpenError::not_a_store(path, format!("the folder holds something else ('{name}')")));
         }
     }

@@ -231,7 +231,6 @@ impl Entry {
     /// The value from there; `None` where something else is there.
     fn read(&self, root: &Root, place: &Place) -> Result<Option<Bytes>, StorageError> {
         let mut value = Vec::new();
-        let failed = |error: io::Error| StorageError::io("reading a value", error);
         let Ok(rest) = usize::try_from(self.rest().bytes) else { return Ok(None) };
         let apart = self.head().get(..self.apart()).unwrap_or_default();
         let read = match place {
@@ -255,16 +254,30 @@ impl Entry {
         };
         match read {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            // Somebody has put a folder there, or a file where its folder was.
-            Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(failed(error)),
+            Err(error) => return self.unread(root, place, error),
         }
         let found = value.get(apart.len()..).unwrap_or_default();
         Ok((Rest::of(found) == self.rest()).then(|| value.into()))
+    }
+
+    /// What to say where the operating system does not let us read. Only where that is the index would opening the store
+    /// again help: a record's file is opened whenever it is read.
+    fn unread(&self, root: &Root, place: &Place, error: io::Error) -> Result<Option<Bytes>, StorageError> {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        if let Place::Index(index, _) = place {
+            return Err(StorageError::io(&format!("reading {}", index.path.display()), error));
+        }
+        let path = root.record(self.key());
+        let reason = format!("the file {} cannot be read: {error}", path.display());
+        match error.kind() {
+            // Somebody has removed it, or put a folder there, or a file where its folder was.
+            NotFound | IsADirectory | NotADirectory => Ok(None),
+            PermissionDenied => Err(StorageError::Corrupt { reason }),
+            _ if is_disk_error(&error) => Err(StorageError::Corrupt { reason }),
+            // Too many open files, a file system that is away for a moment.
+            _ => Err(StorageError::Unavailable { reason }),
+        }
     }
 
     fn damage(&self, root: &Root, place: &Place) -> StorageError {
@@ -282,6 +295,13 @@ impl Entry {
         };
         StorageError::Corrupt { reason }
     }
+}
+
+/// Whether a disk says that it cannot read.
+fn is_disk_error(error: &io::Error) -> bool {
+    /// `EIO` wherever there is one; `ERROR_CRC` on Windows.
+    const CODE: i32 = if cfg!(windows) { 23 } else { 5 };
+    error.raw_os_error() == Some(CODE)
 }
 
 /// An entry that may be gone.

@@ -117,8 +117,14 @@ impl Shared {
         self.failed.lock().clone()
     }
 
-    pub(crate) fn set_failed(&self, failed: Option<StorageError>) {
+    /// Tells that writing files was tried, and why that failed, if it has.
+    pub(crate) fn tried(&self, failed: Option<StorageError>) {
         *self.failed.lock() = failed;
+        let mut state = self.state();
+        state.tries += 1;
+        state.asked = false;
+        drop(state);
+        self.notify();
     }
 
     /// Views end here: what they would read may be somebody else's from now on.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use stash_core::StorageError;
@@ -35,8 +35,10 @@ impl Files {
         let shared = Arc::clone(&applier.shared);
         let run = move || {
             while unless_it_panics(|| apply_when_due(&mut applier)).unwrap_or_else(|reason| {
-                applier.shared.set_failed(Some(StorageError::Corrupt { reason }));
-                false
+                let failed = StorageError::Corrupt { reason };
+                tracing::error!(error = %failed, "files cannot be written; what was committed is in the journal");
+                applier.shared.tried(Some(failed));
+                !applier.shared.state().closing
             }) {}
         };
         let thread = std::thread::Builder::new().name("stash-files-applier".to_owned()).spawn(run);
@@ -56,7 +58,7 @@ fn apply_when_due(applier: &mut Applier) -> bool {
     const PAUSE: Duration = Duration::from_secs(1);
     let shared = Arc::clone(&applier.shared);
     let mut state = shared.state();
-    let mut has_paused = shared.failed().is_none();
+    let pause = shared.failed().map(|_| Instant::now());
     loop {
         if state.closing {
             drop(state);
@@ -65,14 +67,11 @@ fn apply_when_due(applier: &mut Applier) -> bool {
             }
             return false;
         }
-        match state.due(shared.options.apply_after) {
-            Due::Now if has_paused || state.asked => break,
-            Due::Now => {
-                shared.wait(&mut state, Some(PAUSE));
-                has_paused = true;
-            }
-            Due::In(left) => shared.wait(&mut state, Some(left)),
-            Due::Never => shared.wait(&mut state, None),
+        let left = pause.and_then(|begin| PAUSE.checked_sub(begin.elapsed())).filter(|_| !state.asked);
+        match (state.due(shared.options.apply_after), left) {
+            (Due::Now, None) => break,
+            (Due::Now, Some(left)) | (Due::In(left), _) => shared.wait(&mut state, Some(left)),
+            (Due::Never, _) => shared.wait(&mut state, None),
         }
     }
     drop(state);
@@ -96,7 +95,8 @@ impl Store for Files {
         }
         let mut pending = Pending::new(self.latest().map_err(Failure::before_writing)?);
         // One damaged file is no reason to read the whole index again.
-        let left = |failure: Failure| if failure.is_damage() { failure.leaving_the_store_open() } else { failure };
+        let left =
+            |failure: Failure| if failure.is_of_one_update() { failure.leaving_the_store_open() } else { failure };
         group.decide(&mut pending).map_err(left)?;
         let Pending { view, changes } = pending;
         if changes.is_empty() {

@@ -169,9 +169,9 @@ impl Failure {
         Self { stays_open: true, ..self }
     }
 
-    /// Whether what failed is damage that one update met.
-    pub fn is_damage(&self) -> bool {
-        self.job.is_some() && matches!(self.error, StorageError::Corrupt { .. })
+    /// Whether it is about one update, which met something that is no better when the store is opened again.
+    pub fn is_of_one_update(&self) -> bool {
+        self.job.is_some() && !matches!(self.error, StorageError::Io { .. })
     }
 
     /// Nothing has reached the disk, because of this one; the others are no worse for it.

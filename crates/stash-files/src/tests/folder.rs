@@ -153,7 +153,7 @@ async fn files_of_others_are_left_alone() {
 async fn a_file_that_was_changed_is_damage_of_that_record_alone() {
     let (_folder, path) = place();
     let engine = open(&path);
-    for key in ["torn", "longer", "edited", "missing", "folder", "well"] {
+    for key in ["torn", "longer", "edited", "missing", "folder", "loop", "well"] {
         engine.update(put(format!("ra/b/c/{key}"), key)).await.unwrap();
     }
     drop(engine);
@@ -164,6 +164,9 @@ async fn a_file_that_was_changed_is_damage_of_that_record_alone() {
     fs::remove_file(file("missing")).unwrap();
     fs::remove_file(file("folder")).unwrap();
     fs::create_dir(file("folder")).unwrap();
+    fs::remove_file(file("loop")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(file("loop"), file("loop")).unwrap();
 
     let engine = open(&path);
     for (name, what) in [
@@ -188,9 +191,16 @@ async fn a_file_that_was_changed_is_damage_of_that_record_alone() {
     }
     assert_eq!(engine.gaps(), 0, "it need not be opened again for that");
     assert_eq!(engine.read(&[b"ra/b/c/well"]).await.unwrap(), [Some(Bytes::from("well"))]);
+    // What is no damage is no reason either.
+    if cfg!(unix) {
+        let engine = &engine;
+        let error = engine.read(&[b"ra/b/c/loop"]).await.unwrap_err();
+        assert!(matches!(error, StorageError::Unavailable { .. }), "{error}");
+        assert_eq!(engine.gaps(), 0);
+    }
     // Keys can be listed: nothing of the files is read for that.
     let keys = engine.scan(&Scan { value_bytes: 28, ..Scan::prefix(b"ra/b/c/") }).await.unwrap();
-    assert_eq!(keys.entries.len(), 7);
+    assert_eq!(keys.entries.len(), 8);
     // Put back as it was, it is well.
     fs::write(file("torn"), "torn").unwrap();
     assert_eq!(engine.read(&[b"ra/b/c/torn"]).await.unwrap(), [Some(Bytes::from("torn"))]);

@@ -74,7 +74,7 @@ pub(crate) fn make_store(root: &Root) -> Result<(), Unfit> {
         format::write(&unfinished, mark)?;
         Index::make(&unfinished, mark)?;
         Log::create(disk, &unfinished.numbered(JOURNAL, 1), Kind::Journal, mark, 1)?;
-        for folder in folders {
+        for folder in [INDEX, JOURNAL] {
             disk.sync_folder(&unfinished.part(folder))?;
         }
         disk.sync_folder(unfinished.own())?;

@@ -88,8 +88,15 @@ impl Index {
         Ok((index, entries))
     }
 
-    /// Cuts off what a crash has torn, makes the disk remember the rest, and removes the index that this one has taken the place of.
+    /// Whether it ends with what was added last.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.torn.is_none()
+    }
+
+    /// Cuts off what a crash has torn, and makes the disk remember the rest. It is written anew at the next opportunity: what
+    /// the process before could not sync is not on the disk, whatever a sync says now.
     pub(crate) fn settle(&mut self) -> Result<(), Unfit> {
+        self.is_broken = true;
         let mut settle = || {
             if let Some(end) = self.torn.take() {
                 tracing::warn!(index = %self.log.path.display(), at = end, "an update that was not finished is cut off");
@@ -97,7 +104,11 @@ impl Index {
             }
             self.log.file.sync()
         };
-        settle().at("syncing", self.reading.path.display())?;
+        settle().at("syncing", self.reading.path.display())
+    }
+
+    /// Removes the index that this one has taken the place of.
+    pub(crate) fn remove_others(&self) -> Result<(), Unfit> {
         for number in self.root.numbers(INDEX).at("reading", self.root.part(INDEX).display())? {
             if number != self.number {
                 let path = self.root.numbered(INDEX, number);
@@ -105,11 +116,6 @@ impl Index {
             }
         }
         Ok(())
-    }
-
-    /// Writes it anew at the next opportunity: whether its end is on the disk is not known.
-    pub(crate) fn distrust(&mut self) {
-        self.is_broken = true;
     }
 
     /// Its length.

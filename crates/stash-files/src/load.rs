@@ -45,30 +45,33 @@ pub(crate) fn load(root: &Root, options: &FilesOptions, acknowledged: &Arc<Ackno
     let Some((journal, batch)) = batches.pop() else {
         return Err(Unfit::Damaged(format!("its journal {} is missing", index.upto.journal + 1)));
     };
-    if let Some((_, path)) = replay.torn {
+    if let Some((path, _)) = replay.torn {
         tracing::warn!(journal = %path, "a commit that was not finished is cut off");
     }
     // From here on it is changed.
-    let sealed = batches.into_iter().map(|(log, mut batch)| {
+    let is_whole = journal.file.bytes().at("reading", journal.path.display())? == journal.bytes;
+    let is_clean = is_whole && index.is_whole() && batch.changes.is_empty() && batches.is_empty() && kept.is_empty();
+    let mut sealed = Vec::new();
+    for (log, mut batch) in batches {
         settle(&log)?;
         batch.journal_bytes = log.bytes;
-        Ok(Arc::new(batch))
-    });
-    let sealed: Vec<_> = sealed.collect::<Result<_, Unfit>>()?;
-    settle(&journal)?;
-    index.settle()?;
-    for folder in [JOURNAL, INDEX].map(|folder| root.part(folder)) {
-        root.disk().sync_folder(&folder).at("syncing", folder.display())?;
+        sealed.push(Arc::new(batch));
     }
+    let mut journal = journal;
     empty(root, TEMPORARY)?;
     empty(root, OLD)?;
-    let is_clean = batch.changes.is_empty() && sealed.is_empty() && kept.is_empty();
     if !is_clean {
-        index.distrust();
+        settle(&journal)?;
+        index.settle()?;
+        for folder in [JOURNAL, INDEX].map(|folder| root.part(folder)) {
+            root.disk().sync_folder(&folder).at("syncing", folder.display())?;
+        }
+        // What was answered in this process is on the disk.
+        if acknowledged.get().is_none_or(|(number, _)| number != batch.upto.journal) {
+            journal = rewrite(root, mark, journal, batch.upto.journal)?;
+        }
     }
-    // What was answered in this process is on the disk.
-    let is_known = acknowledged.get().is_some_and(|(number, _)| number == batch.upto.journal);
-    let journal = if is_clean || is_known { journal } else { rewrite(root, mark, journal, batch.upto.journal)? };
+    index.remove_others()?;
     let sealed_bytes = sealed.iter().map(|batch| batch.bytes).sum();
     let state = State {
         entries,

@@ -144,7 +144,8 @@ impl Shared {
     pub(crate) fn wait_for_room(&self) -> Result<(), StorageError> {
         let mut state = self.state();
         let before = state.tries;
-        while state.sealed_bytes >= self.options.pending_bytes {
+        // One commit always goes.
+        while state.pending_bytes() >= self.options.pending_bytes.max(1) {
             if let Some(failed) = self.failed() {
                 if state.tries > before {
                     return Err(failed);
@@ -213,17 +214,22 @@ fn items(changes: &Changes) -> Items {
 
 impl State {
     /// Whether what was committed is to be written to files now, and when else.
-    pub(crate) fn due(&self, after: Duration) -> Due {
+    pub(crate) fn due(&self, options: &FilesOptions) -> Due {
         let Some(since) = self.batch.since else {
             return if self.sealed.is_empty() { Due::Never } else { Due::Now };
         };
-        if !self.sealed.is_empty() || self.closing || self.batch.bytes >= JOURNAL_BYTES {
+        if !self.sealed.is_empty() || self.closing || self.batch.bytes >= JOURNAL_BYTES.min(options.pending_bytes) {
             return Due::Now;
         }
-        match after.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
+        match options.apply_after.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
             Some(left) => Due::In(left),
             None => Due::Now,
         }
+    }
+
+    /// The bytes of commits that are in no file.
+    fn pending_bytes(&self) -> usize {
+        self.sealed_bytes.saturating_add(self.batch.bytes)
     }
 
     /// Ends the last journal and goes on with another.

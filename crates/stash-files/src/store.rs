@@ -68,7 +68,7 @@ fn apply_when_due(applier: &mut Applier) -> bool {
             return false;
         }
         let left = pause.and_then(|begin| PAUSE.checked_sub(begin.elapsed())).filter(|_| !state.asked);
-        match (state.due(shared.options.apply_after), left) {
+        match (state.due(&shared.options), left) {
             (Due::Now, None) => break,
             (Due::Now, Some(left)) | (Due::In(left), _) => shared.wait(&mut state, Some(left)),
             (Due::Never, _) => shared.wait(&mut state, None),

@@ -105,7 +105,7 @@ pub use metadata::{Attributes, Expiry, Metadata, MetadataChange, SetOptions};
 pub use mutation::Change;
 pub use namespaced::NamespacedStorage;
 pub use pattern::Pattern;
-pub use record::{Record, Version};
+pub use record::{Record, Version, envelope_bytes};
 pub use scan::{Key, KeyPage, KeyRange, ScanEntry, ScanPage, ScanRequest};
 pub use snapshot::{BackendSnapshot, StorageSnapshot};
 pub use storage::{ComponentStorage, PlaceName, Usage};

@@ -227,6 +227,17 @@ fn decode_texts(mut texts: &[u8]) -> Option<(Option<String>, Attributes)> {
     texts.is_empty().then_some(((!content_type.is_empty()).then_some(content_type), attributes))
 }
 
+/// How many of a stored record's bytes come before its value; `None` where it is no record that this version of Stash knows.
+/// For engines that keep values apart.
+pub fn envelope_bytes(stored: &[u8]) -> Option<usize> {
+    let head = Head::decode(stored).ok()?;
+    if !head.has_texts {
+        return Some(head.bytes);
+    }
+    let length = texts_length(stored.get(head.bytes..)?).ok()?;
+    Some(head.bytes + TEXTS_LENGTH_BYTES + length)
+}
+
 fn damaged_texts() -> StorageError {
     corrupt("a record's content type or attributes are damaged".to_owned())
 }
@@ -304,6 +315,20 @@ mod tests {
             b"hi",
         ];
         assert_eq!(&encode(&record)[..], expected.concat());
+    }
+
+    #[test]
+    fn the_envelope_ends_where_the_value_begins() {
+        let attributes = Attributes::from([("k".to_owned(), "v".to_owned())]);
+        let texts = Metadata::default().with_texts(Some("a/b".to_owned()), attributes);
+        for metadata in [Metadata::default(), texts] {
+            let stored = encode(&Record { metadata, ..plain(1, b"value") });
+            assert_eq!(&stored[envelope_bytes(&stored).unwrap()..], b"value");
+            for end in 0..stored.len() - b"value".len() {
+                assert_eq!(envelope_bytes(&stored[..end]), None, "{end} bytes");
+            }
+        }
+        assert_eq!(envelope_bytes(b"not a record"), None);
     }
 
     #[test]

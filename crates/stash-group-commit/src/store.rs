@@ -147,22 +147,35 @@ impl<V: View> View for WatchedView<'_, V> {
 pub struct Failure {
     pub(crate) job: Option<usize>,
     pub(crate) before_writing: bool,
+    pub(crate) stays_open: bool,
     pub(crate) error: StorageError,
 }
 
 impl Failure {
     /// The group may be on disk or not: nobody is told either.
     pub fn unknown(error: StorageError) -> Self {
-        Self { job: None, before_writing: false, error }
+        Self { job: None, before_writing: false, stays_open: false, error }
     }
 
     /// Nothing of the group can have reached the disk, and with the store opened again it may succeed.
     pub fn before_writing(error: StorageError) -> Self {
-        Self { job: None, before_writing: true, error }
+        Self { job: None, before_writing: true, stays_open: false, error }
+    }
+
+    /// Nothing of the group has been written, and the store is as well as before: it need not be opened again, for which all
+    /// others would wait. Whom the failure is about is told at once.
+    #[must_use]
+    pub fn leaving_the_store_open(self) -> Self {
+        Self { stays_open: true, ..self }
+    }
+
+    /// Whether it is about one update, which met something that is no better when the store is opened again.
+    pub fn is_of_one_update(&self) -> bool {
+        self.job.is_some() && !matches!(self.error, StorageError::Io { .. })
     }
 
     /// Nothing has reached the disk, because of this one; the others are no worse for it.
     pub(crate) fn of_job(job: usize, error: StorageError) -> Self {
-        Self { job: Some(job), before_writing: false, error }
+        Self { job: Some(job), before_writing: false, stays_open: false, error }
     }
 }

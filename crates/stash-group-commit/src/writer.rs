@@ -49,7 +49,7 @@ impl<S: Store> Writer<S> {
             match self.attempt(&mut group) {
                 Ok(()) => return group.into_iter().for_each(Job::finish),
                 // Nothing of the group has reached the disk: what failed may be what somebody's read had left behind.
-                Err(failure) if failure.before_writing && !tried_again => {
+                Err(failure) if failure.before_writing && !failure.stays_open && !tried_again => {
                     tried_again = true;
                     self.shared.publish(Published::Failed(failure.error));
                 }
@@ -75,17 +75,20 @@ impl<S: Store> Writer<S> {
 
     /// Tells those whom the failure is about; the rest stay in the group, to be tried again.
     fn recover(&mut self, failure: Failure, group: &mut Vec<Box<dyn Job>>) {
+        if failure.stays_open {
+            let error = failure.error.clone();
+            tell(failure, group);
+            error!(%error, "a commit failed; the store stays open");
+            return;
+        }
         // Nothing that is in memory of the store can be trusted: forget it and read what the disk holds.
         self.shared.publish(Published::Failed(failure.error.clone()));
         self.let_go();
         let reopened = self.open_again();
-        match failure.job {
-            // A record that only one update reads is no reason to refuse the others.
-            Some(job) if job < group.len() => group.remove(job).fail(failure.error.clone()),
-            _ => group.drain(..).for_each(|job| job.fail(failure.error.clone())),
-        }
+        let error = failure.error.clone();
+        tell(failure, group);
         // Last: a log that cannot be written must not keep anybody waiting.
-        error!(error = %failure.error, "a commit failed; the store was closed and opened again");
+        error!(%error, "a commit failed; the store was closed and opened again");
         if let Err(error) = reopened {
             self.shared.publish(Published::Failed(error.clone()));
             error!(%error, "the store cannot be opened again yet");
@@ -104,6 +107,15 @@ impl<S: Store> Writer<S> {
         self.store = Some(store);
         self.shared.publish(Published::Open(Arc::new(view)));
         Ok(())
+    }
+}
+
+/// Tells those whom the failure is about.
+fn tell(failure: Failure, group: &mut Vec<Box<dyn Job>>) {
+    match failure.job {
+        // A record that only one update reads is no reason to refuse the others.
+        Some(job) if job < group.len() => group.remove(job).fail(failure.error),
+        _ => group.drain(..).for_each(|job| job.fail(failure.error.clone())),
     }
 }
 

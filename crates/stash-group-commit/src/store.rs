@@ -147,22 +147,29 @@ impl<V: View> View for WatchedView<'_, V> {
 pub struct Failure {
     pub(crate) job: Option<usize>,
     pub(crate) before_writing: bool,
+    /// Whether the store is as it was before, and need not be opened again.
+    pub(crate) store_is_well: bool,
     pub(crate) error: StorageError,
 }
 
 impl Failure {
     /// The group may be on disk or not: nobody is told either.
     pub fn unknown(error: StorageError) -> Self {
-        Self { job: None, before_writing: false, error }
+        Self { job: None, before_writing: false, store_is_well: false, error }
     }
 
     /// Nothing of the group can have reached the disk, and with the store opened again it may succeed.
     pub fn before_writing(error: StorageError) -> Self {
-        Self { job: None, before_writing: true, error }
+        Self { job: None, before_writing: true, store_is_well: false, error }
+    }
+
+    /// Nothing of the group was done, and nothing is wrong with the store: everybody in it is told, and it stays open.
+    pub fn refused(error: StorageError) -> Self {
+        Self { job: None, before_writing: false, store_is_well: true, error }
     }
 
     /// Nothing has reached the disk, because of this one; the others are no worse for it.
     pub(crate) fn of_job(job: usize, error: StorageError) -> Self {
-        Self { job: Some(job), before_writing: false, error }
+        Self { job: Some(job), before_writing: false, store_is_well: false, error }
     }
 }

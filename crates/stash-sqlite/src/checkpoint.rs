@@ -14,6 +14,8 @@ use crate::states::States;
 
 /// How long a commit waits, once in a while, for reads of earlier states to end: most take less.
 const FOR_READS: Duration = Duration::from_millis(20);
+/// How many times as long where the log has become so many times as long as it should be.
+const MOST_PATIENCE: u64 = 5;
 
 /// What is known of the log.
 pub(crate) struct Log {
@@ -51,7 +53,8 @@ impl Log {
             return false;
         }
         self.due.set(pages.saturating_add(self.step));
-        if !states.wait_for_earlier(FOR_READS) && pages.saturating_mul(self.page_bytes) > self.max_bytes {
+        let times = u32::try_from((pages / self.step.max(1)).clamp(1, MOST_PATIENCE)).unwrap_or(1);
+        if !states.wait_for_earlier(FOR_READS * times) && pages.saturating_mul(self.page_bytes) > self.max_bytes {
             states.keep(0);
         }
         match checkpoint(writer) {

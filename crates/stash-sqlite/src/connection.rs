@@ -1,11 +1,13 @@
 //! A connection to the file, set so that `Ok` means on disk and nothing in the file can make SQLite do more than Stash asks
 //! for. Must never make a file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use stash_core::StorageError;
 
 use crate::error::{NOT_WRITABLE, storage_error};
@@ -101,7 +103,20 @@ pub(crate) fn peek(path: &Path) -> Result<(i32, i32), rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     // By SQLite: closing a file that another part of this process has open by SQLite would let go of its locks.
     let connection = Connection::open_with_flags(immutable(path), flags)?;
-    identity(&connection)
+    identity(&connection).or_else(|error| match error.sqlite_error_code() {
+        // Without its log a file is not whole where it was being emptied into it. The first page always is.
+        Some(ErrorCode::DatabaseCorrupt) => header(path).ok_or(error),
+        _ => Err(error),
+    })
+}
+
+/// The same from the file's first bytes; nothing where they are not SQLite's.
+fn header(path: &Path) -> Option<(i32, i32)> {
+    let mut header = [0; 100];
+    File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+    let number = |at: usize| header.get(at..at + 4)?.try_into().ok().map(i32::from_be_bytes);
+    // https://sqlite.org/fileformat.html#the_database_header
+    header.starts_with(b"SQLite format 3\0").then_some((number(68)?, number(60)?))
 }
 
 /// What a file says it is, and the number of its schema.

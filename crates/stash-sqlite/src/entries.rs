@@ -52,13 +52,18 @@ fn rest(row: &Row<'_>, column: usize) -> Result<Option<i64>, StorageError> {
     }
 }
 
+/// The statement that looks for a key.
+pub(crate) fn prepare_look(connection: &Connection) -> Result<CachedStatement<'_>, StorageError> {
+    connection.prepare_cached(LOOK).map_err(reading)
+}
+
 /// Shows the value of a key: its bytes, in two parts where it is large.
 fn look<T>(
     connection: &Connection,
+    statement: &mut Statement<'_>,
     key: &[u8],
     see: impl FnOnce(Option<(&[u8], &[u8])>) -> T,
 ) -> Result<T, StorageError> {
-    let mut statement = connection.prepare_cached(LOOK).map_err(reading)?;
     let mut rows = statement.query([key]).map_err(reading)?;
     let Some(row) = rows.next().map_err(reading)? else { return Ok(see(None)) };
     let head = blob(row, 0)?;
@@ -76,8 +81,12 @@ fn with_rest<T>(connection: &Connection, id: i64, see: impl FnOnce(&[u8]) -> T) 
 }
 
 /// The value of a key.
-pub(crate) fn read(connection: &Connection, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-    look(connection, key, |found| {
+pub(crate) fn read(
+    connection: &Connection,
+    statement: &mut Statement<'_>,
+    key: &[u8],
+) -> Result<Option<Bytes>, StorageError> {
+    look(connection, statement, key, |found| {
         found.map(|(head, rest)| if rest.is_empty() { Bytes::copy_from_slice(head) } else { [head, rest].concat().into() })
     })
 }
@@ -85,10 +94,11 @@ pub(crate) fn read(connection: &Connection, key: &[u8]) -> Result<Option<Bytes>,
 /// Shows the value of a key.
 pub(crate) fn show(
     connection: &Connection,
+    statement: &mut Statement<'_>,
     key: &[u8],
     see: &mut dyn FnMut(Option<&[u8]>),
 ) -> Result<(), StorageError> {
-    look(connection, key, |found| match found {
+    look(connection, statement, key, |found| match found {
         Some((head, rest)) if !rest.is_empty() => see(Some(&[head, rest].concat())),
         found => see(found.map(|(head, _)| head)),
     })

@@ -19,6 +19,9 @@ use crate::states::Bounds;
 
 /// What is behind the store's name in that of the file that its owner has locked.
 const LOCK: &str = "-lock";
+/// Bytes of the smallest page: SQLite takes less for an empty database.
+const SMALLEST: u64 = 512;
+const NO_DATABASE: &str = "it is not a SQLite database";
 
 /// How to open a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +37,12 @@ pub struct SqliteOptions {
 }
 
 impl Default for SqliteOptions {
-    /// 128 MiB of page cache, 5 s of waiting, 1 GiB of log.
+    /// 128 MiB of page cache, 5 s of waiting, 256 MiB of log.
     fn default() -> Self {
         Self {
             page_cache_bytes: 128 * 1024 * 1024,
             busy_timeout: Duration::from_secs(5),
-            max_log_bytes: 1024 * 1024 * 1024,
+            max_log_bytes: 256 * 1024 * 1024,
         }
     }
 }
@@ -62,8 +65,10 @@ pub(crate) fn open_store(
     let parent = folder::of(path);
     folder::make(parent)
         .map_err(|error| OpenError::io(path, format!("cannot make the folder {}: {error}", parent.display())))?;
-    // Before anything is made beside it.
-    check(path)?;
+    // Before anything is made beside it. Where there is a lock file, somebody may have the store open.
+    if !beside(path, LOCK).exists() {
+        check(path)?;
+    }
     // The lock is an owner's as long as the opener is.
     let lock = lock(path)?;
     remove_unfinished(path).map_err(|error| OpenError::os(path, &error))?;
@@ -177,8 +182,11 @@ fn check(path: &Path) -> Result<Option<folder::Identity>, OpenError> {
     if found.len() == 0 {
         return Ok(None);
     }
+    if found.len() < SMALLEST {
+        return Err(OpenError::not_a_store(path, NO_DATABASE));
+    }
     let (application, schema) = connection::peek(path).map_err(|error| match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::not_a_store(path, "it is not a SQLite database"),
+        Some(rusqlite::ErrorCode::NotADatabase) => OpenError::not_a_store(path, NO_DATABASE),
         Some(rusqlite::ErrorCode::CannotOpen) => OpenError::io(path, "it cannot be read; see its permissions"),
         _ => OpenError::of_sqlite(path, error),
     })?;

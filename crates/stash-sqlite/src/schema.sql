@@ -102,7 +102,10 @@ SELECT
     ELSE CAST(v AS TEXT)
   END,
   version,
-  coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', nullif(coalesce(created, updated), 0) / 1000.0, 'unixepoch'), nullif(created, 0) || ' ms'),
+  coalesce(
+    strftime('%Y-%m-%dT%H:%M:%fZ', nullif(coalesce(created, updated), 0) / 1000.0, 'unixepoch'),
+    nullif(coalesce(created, updated), 0) || ' ms'
+  ),
   coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', updated / 1000.0, 'unixepoch'), updated || ' ms'),
   coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', expires / 1000.0, 'unixepoch'), expires || ' ms'),
   nullif(CAST(substr(s, texts + 5, type_bytes) AS TEXT), ''),

@@ -53,7 +53,9 @@ impl<S: Store> Writer<S> {
                     tried_again = true;
                     self.shared.publish(Published::Failed(failure.error));
                 }
-                Err(failure) if failure.store_is_well => group.drain(..).for_each(|job| job.fail(failure.error.clone())),
+                Err(failure) if failure.store_is_well => {
+                    group.drain(..).for_each(|job| job.fail(failure.error.clone()));
+                }
                 Err(failure) => self.recover(failure, &mut group),
             }
         }

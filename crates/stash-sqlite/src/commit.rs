@@ -128,9 +128,9 @@ impl Store for Database {
             // From here on the group may be on disk, whatever goes wrong: nobody is told that it is not.
             begun.commit().map_err(|error| {
                 Failure::unknown(match storage_error("committing", error) {
-                    StorageError::Io { reason } | StorageError::Corrupt { reason } | StorageError::Unavailable { reason } => {
-                        StorageError::Io { reason }
-                    }
+                    StorageError::Io { reason }
+                    | StorageError::Corrupt { reason }
+                    | StorageError::Unavailable { reason } => StorageError::Io { reason },
                     error => error,
                 })
             })?;

@@ -48,7 +48,8 @@ impl Opening {
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(failed)?;
         let synchronous: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).map_err(failed)?;
         if mode != "wal" || synchronous != FULL {
-            let reason = format!("SQLite cannot keep a write-ahead log here (journal {mode}, synchronous {synchronous})");
+            let reason =
+                format!("SQLite cannot keep a write-ahead log here (journal {mode}, synchronous {synchronous})");
             return Err(StorageError::io(doing, reason));
         }
         if self.max_pages > 0 {

@@ -29,7 +29,8 @@ fn unfinished(path: &Path) -> PathBuf {
 pub(crate) fn remove_unfinished(path: &Path) -> io::Result<()> {
     let unfinished = unfinished(path);
     // SQLite would take a journal that it finds for the new file's.
-    for file in [beside(&unfinished, "-wal"), beside(&unfinished, "-shm"), beside(&unfinished, "-journal"), unfinished] {
+    for file in [beside(&unfinished, "-wal"), beside(&unfinished, "-shm"), beside(&unfinished, "-journal"), unfinished]
+    {
         match fs::remove_file(&file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

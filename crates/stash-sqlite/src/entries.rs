@@ -87,7 +87,9 @@ pub(crate) fn read(
     key: &[u8],
 ) -> Result<Option<Bytes>, StorageError> {
     look(connection, statement, key, |found| {
-        found.map(|(head, rest)| if rest.is_empty() { Bytes::copy_from_slice(head) } else { [head, rest].concat().into() })
+        found.map(
+            |(head, rest)| if rest.is_empty() { Bytes::copy_from_slice(head) } else { [head, rest].concat().into() },
+        )
     })
 }
 
@@ -105,11 +107,7 @@ pub(crate) fn show(
 }
 
 /// Shows a range to a copy of `into`; see [`Engine::scan_into`](stash_core::Engine::scan_into).
-pub(crate) fn scan_into<C: Collect>(
-    connection: &Connection,
-    scan: &Scan,
-    into: &C,
-) -> Result<(C, bool), StorageError> {
+pub(crate) fn scan_into<C: Collect>(connection: &Connection, scan: &Scan, into: &C) -> Result<(C, bool), StorageError> {
     let mut filling = scan.filling(into);
     if scan.is_empty() {
         return Ok((filling.finish(), false));
@@ -156,7 +154,11 @@ fn extend_with_rest(connection: &Connection, id: i64, bytes: usize, whole: &mut 
 /// The statement for a range, with its bounds in it.
 fn select<'c>(connection: &'c Connection, scan: &Scan) -> Result<CachedStatement<'c>, rusqlite::Error> {
     let mut sql = String::with_capacity(128);
-    sql.push_str(if scan.value_bytes == 0 { "SELECT key FROM entries" } else { "SELECT key, value, rest FROM entries" });
+    sql.push_str(if scan.value_bytes == 0 {
+        "SELECT key FROM entries"
+    } else {
+        "SELECT key, value, rest FROM entries"
+    });
     let bounds = [(&scan.start, ">", 1), (&scan.end, "<", 2)];
     let mut joint = " WHERE";
     for (bound, compare, number) in bounds {
@@ -197,7 +199,13 @@ impl<'c> Writing<'c> {
     pub(crate) fn new(connection: &'c Connection) -> Result<Self, StorageError> {
         let prepare = |sql| connection.prepare_cached(sql).map_err(writing);
         let has_rests = prepare("SELECT 1 FROM rests LIMIT 1")?.exists([]).map_err(writing)?;
-        Ok(Self { connection, put: prepare(PUT)?, remove: prepare(REMOVE)?, remove_rest: prepare(REMOVE_REST)?, has_rests })
+        Ok(Self {
+            connection,
+            put: prepare(PUT)?,
+            remove: prepare(REMOVE)?,
+            remove_rest: prepare(REMOVE_REST)?,
+            has_rests,
+        })
     }
 
     /// Sets a key, or removes it.

@@ -125,7 +125,10 @@ fn open_database(
         match found {
             Ok(sql) if TABLES.contains(&sql) => {}
             Ok(_) | Err(rusqlite::Error::QueryReturnedNoRows) => {
-                return Err(OpenError::not_a_store(path, format!("its table `{table}` is missing, or not what it was")));
+                return Err(OpenError::not_a_store(
+                    path,
+                    format!("its table `{table}` is missing, or not what it was"),
+                ));
             }
             Err(error) => return Err(OpenError::of_sqlite(path, error)),
         }
@@ -157,7 +160,11 @@ fn lock(path: &Path) -> Result<Lock, OpenError> {
         open.mode(0o600);
     }
     let lock = open.open(&file).map_err(|error| {
-        let why = if error.kind() == io::ErrorKind::PermissionDenied { "permission denied".into() } else { error.to_string() };
+        let why = if error.kind() == io::ErrorKind::PermissionDenied {
+            "permission denied".into()
+        } else {
+            error.to_string()
+        };
         OpenError::io(path, format!("cannot open its lock file {}: {why}", file.display()))
     })?;
     match lock.try_lock() {
@@ -214,7 +221,8 @@ fn check_no_log(path: &Path) -> Result<(), OpenError> {
 fn check_only_name(path: &Path) -> Result<(), OpenError> {
     let found = path.metadata().map_err(|error| OpenError::os(path, &error))?;
     if names(&found) > 1 {
-        let reason = "the file has another name (a hard link), and SQLite keeps a log for each name; remove the other one";
+        let reason =
+            "the file has another name (a hard link), and SQLite keeps a log for each name; remove the other one";
         return Err(OpenError::io(path, reason));
     }
     Ok(())

@@ -1,3 +1,5 @@
+-- The text of the two tables is compared with what is in a store: it stays as it is.
+
 -- Everything that a store holds: one map, in the order of its keys. docs/FORMAT.md tells what the bytes are.
 CREATE TABLE entries (
   key BLOB NOT NULL PRIMARY KEY,

@@ -78,6 +78,15 @@ impl Reader {
         self.connection.prepare_cached("PRAGMA data_version")?.exists([]).map(drop)
     }
 
+    /// Reads in its transaction.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StorageError>) -> Result<T, StorageError> {
+        // SQLite ends a transaction in which it could not read; what came next would read what is there by now.
+        if self.connection.is_autocommit() {
+            return Err(StorageError::io("reading a state of the store", "it could not be read before, and is lost"));
+        }
+        work(&self.connection)
+    }
+
     fn end(&self) -> Result<(), rusqlite::Error> {
         if self.connection.is_autocommit() {
             return Ok(());
@@ -184,7 +193,10 @@ impl States {
         for state in self.held().into_iter().filter(|state| state.number == number) {
             let first = state.first.lock();
             if let Slot::Reading(reader) = &*first {
-                reader.end().and_then(|()| reader.begin()).map_err(|error| storage_error("reading the store", error))?;
+                reader
+                    .end()
+                    .and_then(|()| reader.begin())
+                    .map_err(|error| storage_error("reading the store", error))?;
             }
             for other in &state.others {
                 // They join again when they are needed.
@@ -257,7 +269,8 @@ impl Ended {
                 StorageError::io("reading a state of the store", "the store was closed or opened again since")
             }
             Self::TooOld => StorageError::Unavailable {
-                reason: "the state that is being read was held for too long, while much was written; begin again".into(),
+                reason: "the state that is being read was held for too long, while much was written; begin again"
+                    .into(),
             },
         }
     }
@@ -265,10 +278,7 @@ impl Ended {
 
 impl State {
     /// Reads with a connection that nobody else is using.
-    pub(crate) fn with<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, StorageError>,
-    ) -> Result<T, StorageError> {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StorageError>) -> Result<T, StorageError> {
         if let Some(first) = self.first.try_lock() {
             return Self::with_first(&first, work);
         }
@@ -278,7 +288,7 @@ impl State {
                 *other = self.join();
             }
             match &*other {
-                Some(reader) => return work(&reader.connection),
+                Some(reader) => return reader.read(work),
                 None => break,
             }
         }
@@ -288,7 +298,7 @@ impl State {
         if let Some(other) = turn.checked_sub(1).and_then(|turn| self.others.get(turn))
             && let Some(reader) = &*other.lock()
         {
-            return work(&reader.connection);
+            return reader.read(work);
         }
         Self::with_first(&self.first.lock(), work)
     }
@@ -298,7 +308,7 @@ impl State {
         work: impl FnOnce(&Connection) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
         match &**first {
-            Slot::Reading(reader) => work(&reader.connection),
+            Slot::Reading(reader) => reader.read(work),
             Slot::Ended(ended) => Err(ended.error()),
         }
     }

@@ -158,7 +158,7 @@ async fn an_io_error_is_told_and_costs_nothing_acknowledged() {
 async fn filled(path: &Path) -> (SqliteEngine, Vec<BTreeMap<Bytes, Bytes>>) {
     let engine = open(path);
     for n in 0..60 {
-        engine.update(put(format!("old/{n:02}").as_bytes(), &vec![n; 200])).await.unwrap();
+        engine.update(put(format!("old/{n:02}").as_bytes(), &[n; 200])).await.unwrap();
     }
     // Into the file.
     drop(engine);

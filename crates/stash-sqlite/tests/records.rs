@@ -8,11 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use rusqlite::backup::Progress;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 use stash_conformance::decision::act;
 use stash_core::{
-    Batch, CollectionName, CollectionOptions, ComponentId, ComponentStorage, Engine, Expiry, NamespacedStorage, SetOptions,
+    Batch, CollectionName, CollectionSettings, ComponentId, ComponentStorage, Engine, Expiry, NamespacedStorage,
+    SetOptions, StorageExt,
 };
 use stash_sqlite::{SqliteEngine, SqliteOptions};
 
@@ -46,7 +48,8 @@ impl Made {
 
     fn stored(&self) -> Vec<u8> {
         let times = [self.updated, self.created, self.expires];
-        let mut flags = times.iter().zip([1, 2, 4]).map(|(time, flag)| if time.is_some() { flag } else { 0 }).sum::<u8>();
+        let mut flags =
+            times.iter().zip([1, 2, 4]).map(|(time, flag)| if time.is_some() { flag } else { 0 }).sum::<u8>();
         flags |= if self.texts.is_some() { 8 } else { 0 } | if self.replaced { 16 } else { 0 };
         let mut out = vec![1, flags];
         out.extend(self.version.to_be_bytes());
@@ -151,18 +154,20 @@ fn any_record() -> impl Strategy<Value = Made> {
         texts,
         any_value(),
     )
-        .prop_map(|(namespace, collection, key, (version, replaced), (updated, created, expires), texts, value)| Made {
-            namespace,
-            collection,
-            key,
-            version,
-            updated,
-            created,
-            expires,
-            texts,
-            replaced,
-            value,
-        })
+        .prop_map(
+            |(namespace, collection, key, (version, replaced), (updated, created, expires), texts, value)| Made {
+                namespace,
+                collection,
+                key,
+                version,
+                updated,
+                created,
+                expires,
+                texts,
+                replaced,
+                value,
+            },
+        )
 }
 
 proptest! {
@@ -200,22 +205,31 @@ async fn the_views_show_a_components_data() {
     store.set("greeting", "grüß dich").await.unwrap();
     store.set("picture", vec![0xff, 0xd8, 0xff]).await.unwrap();
     let options = SetOptions {
-        expiry: Expiry::After(Duration::from_secs(3600)),
+        expiry: Expiry::After(Duration::from_hours(1)),
         content_type: Some("application/json".to_owned()),
         attributes: [("by".to_owned(), "Ann".to_owned())].into(),
     };
     store.commit(Batch::new().set_with("session", "{}", options)).await.unwrap();
     store.set("greeting", "grüß Gott").await.unwrap();
     let orders: CollectionName = "orders/2026".parse().unwrap();
-    store.create_collection(&"orders".parse().unwrap(), CollectionOptions::default()).await.unwrap();
-    store.create_collection(&orders, CollectionOptions::default()).await.unwrap();
+    store.create_collection(&"orders".parse().unwrap(), &CollectionSettings::default()).await.unwrap();
+    store.create_collection(&orders, &CollectionSettings::default()).await.unwrap();
 
     let people = people(&path);
     let mut records = people.prepare("SELECT namespace, collection, key, typeof(value), version, created = updated, content_type, attributes FROM records ORDER BY key").unwrap();
     let shown = records
         .query_map([], |row| {
             let text = |column| row.get::<_, Option<String>>(column);
-            Ok((text(0)?, text(1)?, text(2)?, text(3)?, row.get::<_, i64>(4)?, row.get::<_, bool>(5)?, text(6)?, text(7)?))
+            Ok((
+                text(0)?,
+                text(1)?,
+                text(2)?,
+                text(3)?,
+                row.get::<_, i64>(4)?,
+                row.get::<_, bool>(5)?,
+                text(6)?,
+                text(7)?,
+            ))
         })
         .unwrap();
     let shown: Vec<_> = shown.map(Result::unwrap).collect();
@@ -266,4 +280,29 @@ async fn the_largest_values_are_read_as_they_were_written() {
     store.delete("k2").await.unwrap();
     let left: i64 = people(&path).query_row("SELECT count(*) FROM rests", [], |row| row.get(0)).unwrap();
     assert_eq!(left, 0, "the rest of a large value goes with it");
+}
+
+#[tokio::test]
+async fn copies_made_while_the_store_is_in_use_are_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.sqlite");
+    let backend = stash_sqlite::open(&path, &SqliteOptions::default()).await.unwrap();
+    let store = NamespacedStorage::new(&"a/b/c".parse().unwrap(), backend);
+    for n in 0..100 {
+        store.set(&format!("k{n}"), vec![b'v'; n * 20]).await.unwrap();
+    }
+    let people = people(&path);
+    let vacuumed = folder.path().join("vacuumed.sqlite");
+    people.execute("VACUUM INTO ?1", [vacuumed.to_str().unwrap()]).unwrap();
+    let copied = folder.path().join("copied.sqlite");
+    people.backup("main", &copied, None::<fn(Progress)>).unwrap();
+    for copy in [vacuumed, copied] {
+        let backend = stash_sqlite::open(&copy, &SqliteOptions::default()).await.unwrap();
+        let theirs = NamespacedStorage::new(&"a/b/c".parse().unwrap(), backend);
+        assert_eq!(theirs.list_keys("").await.unwrap(), store.list_keys("").await.unwrap());
+        assert_eq!(theirs.get("k99").await.unwrap().unwrap().len(), 99 * 20);
+        theirs.set("k0", "changed").await.unwrap();
+    }
+    assert_eq!(store.get("k0").await.unwrap().unwrap().len(), 0);
+    assert_eq!(store.gaps(), 0);
 }

@@ -80,10 +80,15 @@ fn what_is_no_store_is_refused_and_left_alone() {
 
 #[test]
 fn a_store_whose_tables_are_not_ours_is_refused() {
-    for change in ["DROP TABLE rests", "ALTER TABLE entries ADD COLUMN more TEXT", "ALTER TABLE entries RENAME TO others"] {
+    for change in
+        ["DROP TABLE rests", "ALTER TABLE entries ADD COLUMN more TEXT", "ALTER TABLE entries RENAME TO others"]
+    {
         let (_folder, path) = place();
         drop(open(&path));
-        Connection::open(&path).unwrap().execute_batch(&format!("DROP VIEW records; DROP VIEW namespaces; DROP VIEW map; {change}")).unwrap();
+        Connection::open(&path)
+            .unwrap()
+            .execute_batch(&format!("DROP VIEW records; DROP VIEW namespaces; DROP VIEW map; {change}"))
+            .unwrap();
         let error = refused(&path);
         assert!(error.contains("is missing, or not what it was"), "{change}: {error}");
     }
@@ -94,7 +99,11 @@ async fn what_people_add_is_not_run() {
     let (_folder, path) = place();
     drop(open(&path));
     let people = Connection::open(&path).unwrap();
-    people.execute_batch("CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END; CREATE VIEW mine AS SELECT 1").unwrap();
+    people
+        .execute_batch(
+            "CREATE TRIGGER t AFTER INSERT ON entries BEGIN DELETE FROM entries; END; CREATE VIEW mine AS SELECT 1",
+        )
+        .unwrap();
     drop(people);
     let engine = open(&path);
     engine.update(put("k", "v")).await.unwrap();
@@ -146,7 +155,8 @@ fn many_that_make_a_store_at_once_make_one() {
     let path = path.with_file_name("deep/er/store.sqlite");
     let options = SqliteOptions::default();
     let opened = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..8).map(|_| scope.spawn(|| crate::SqliteEngine::open(&path, &options).is_ok())).collect();
+        let tries: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| crate::SqliteEngine::open(&path, &options).is_ok())).collect();
         tries.into_iter().filter_map(|one| one.join().ok()).filter(|ok| *ok).count()
     });
     assert!(opened >= 1);

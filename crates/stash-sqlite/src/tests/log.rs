@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stash_core::StorageError;
 use stash_core::engine::{Engine, Scan, Snapshot};
+use stash_group_commit::{ReadView, Store};
 
 use super::{get, keys, open_within, place, put};
 use crate::create::beside;
+use crate::open::open_store;
 use crate::states::Bounds;
 use crate::{SqliteEngine, SqliteOptions};
 
@@ -157,4 +159,17 @@ fn all_who_read_one_state_see_the_same_whatever_is_committed_meanwhile() {
         }
         writer.await.unwrap();
     });
+}
+
+#[test]
+fn a_state_that_sqlite_has_let_go_of_is_never_shown_as_a_later_one() {
+    let (_folder, path) = place();
+    let (database, _again, _) = open_store(&path, &SqliteOptions::default(), SMALL).unwrap();
+    let view = database.latest().unwrap();
+    assert!(view.read(&[b"k"]).is_ok());
+    // As SQLite does by itself where a page cannot be read.
+    view.0.with(|connection| Ok(connection.execute_batch("ROLLBACK").unwrap())).unwrap();
+    let error = view.read(&[b"k"]).unwrap_err();
+    assert!(matches!(error, StorageError::Io { .. }), "{error}");
+    assert!(database.latest().unwrap().read(&[b"k"]).is_ok());
 }

@@ -67,7 +67,8 @@ async fn keys(engine: &SqliteEngine) -> usize {
 /// Every file in a folder, with what is in it.
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = paths.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
+    let mut files: Vec<_> =
+        paths.filter(|path| path.is_file()).map(|path| (path.clone(), std::fs::read(path).unwrap())).collect();
     files.sort();
     files
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use stash_core::engine::{Engine, Snapshot};
+use stash_core::engine::{Decision, Engine, Snapshot, View, Writes};
 use stash_core::{ComponentStorage, EngineBackend, NamespacedStorage, StorageError};
 
 use super::{get, keys, open, open_within, place, put};
@@ -69,6 +69,24 @@ async fn a_program_that_has_the_file_locked_is_waited_for_but_not_for_ever() {
     assert_eq!(get(&writing.await.unwrap().unwrap(), "k").await.unwrap(), "waited");
 }
 
+struct Nothing;
+
+impl Decision for Nothing {
+    type Output = ();
+
+    fn queue(&self) -> &'static str {
+        ""
+    }
+
+    fn cost(&self) -> usize {
+        0
+    }
+
+    fn decide(&mut self, _: &dyn View, _: &mut Writes) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn what_another_program_wrote_empties_the_caches() {
     let (_folder, path) = place();
@@ -87,23 +105,6 @@ async fn what_another_program_wrote_empties_the_caches() {
     assert_eq!(engine.gaps(), 1);
     // Also where the next update writes nothing.
     people.execute("DELETE FROM entries WHERE key = CAST('k1' AS BLOB)", []).unwrap();
-    struct Nothing;
-    impl stash_core::engine::Decision for Nothing {
-        type Output = ();
-        fn queue(&self) -> &'static str {
-            ""
-        }
-        fn cost(&self) -> usize {
-            0
-        }
-        fn decide(
-            &mut self,
-            _: &dyn stash_core::engine::View,
-            _: &mut stash_core::engine::Writes,
-        ) -> Result<(), StorageError> {
-            Ok(())
-        }
-    }
     engine.update(Nothing).await.unwrap();
     assert_eq!((engine.gaps(), get(&engine, "k1").await), (2, None));
 }
@@ -118,7 +119,7 @@ async fn a_full_disk_is_told_and_costs_nothing_acknowledged() {
     for round in 0..3 {
         let error = loop {
             match store.set(&format!("k{acknowledged:04}"), vec![b'v'; 9000]).await {
-                Ok(_) => acknowledged += 1,
+                Ok(()) => acknowledged += 1,
                 Err(error) => break error,
             }
         };

@@ -82,11 +82,10 @@ SELECT
     -- Character by character, in windows of 1 KiB: a row whose `i` is null has met something else.
     WHEN EXISTS (
       WITH RECURSIVE
-        whole (v) AS MATERIALIZED (SELECT record.v),
-        step (at, w, i) AS (
-          SELECT 1, substr(v, 1, 1024), 1 FROM whole
+        step (at, w, i, bytes) AS (
+          SELECT 1, substr(record.v, 1, 1024), 1, length(record.v)
           UNION ALL
-          SELECT iif(i > 1020, at + i - 1, at), iif(i > 1020, substr(v, at + i - 1, 1024), w), CASE
+          SELECT iif(i > 1020, at + i - 1, at), iif(i > 1020, substr(record.v, at + i - 1, 1024), w), CASE
               WHEN i > 1020 THEN 1
               WHEN substr(w, i, 1) < x'80' THEN i + 1
               WHEN substr(w, i + 1, 1) NOT BETWEEN x'80' AND x'bf' THEN NULL
@@ -96,8 +95,8 @@ SELECT
               WHEN substr(w, i, 2) BETWEEN x'e0a0' AND x'efbf' THEN i + 3
               WHEN substr(w, i + 3, 1) NOT BETWEEN x'80' AND x'bf' THEN NULL
               WHEN substr(w, i, 2) BETWEEN x'f090' AND x'f48f' THEN i + 4
-            END
-          FROM step, whole WHERE at + i - 1 <= length(v)
+            END, bytes
+          FROM step WHERE at + i - 1 <= bytes
         )
       SELECT 1 FROM step WHERE i IS NULL
     ) THEN v

@@ -168,7 +168,8 @@ fn a_state_that_sqlite_has_let_go_of_is_never_shown_as_a_later_one() {
     let view = database.latest().unwrap();
     assert!(view.read(&[b"k"]).is_ok());
     // As SQLite does by itself where a page cannot be read.
-    view.0.with(|connection| Ok(connection.execute_batch("ROLLBACK").unwrap())).unwrap();
+    let rollback = view.0.with(|connection| Ok(connection.execute_batch("ROLLBACK")));
+    rollback.unwrap().unwrap();
     let error = view.read(&[b"k"]).unwrap_err();
     assert!(matches!(error, StorageError::Io { .. }), "{error}");
     assert!(database.latest().unwrap().read(&[b"k"]).is_ok());

@@ -289,23 +289,53 @@ impl Scan {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        let mut collected = into.clone();
-        let (mut count, mut bytes) = (0, 0_usize);
+        let mut filling = self.filling(into);
         for entry in entries {
-            let full = bytes >= self.max_bytes && count > 0;
-            if full || count >= self.limit {
-                return Ok((collected, true));
+            if !filling.has_room() {
+                return Ok((filling.finish(), true));
             }
             let (key, value) = entry?;
-            let value = value.as_ref();
-            let value = value.get(..self.value_bytes).unwrap_or(value);
-            let key_bytes = key.as_ref().len().saturating_sub(self.uncounted_key_bytes);
-            let value_bytes = value.len().saturating_sub(self.uncounted_value_bytes);
-            bytes = bytes.saturating_add(key_bytes).saturating_add(value_bytes);
-            count += 1;
-            collected.entry(key.as_ref(), value);
+            filling.entry(key.as_ref(), value.as_ref());
         }
-        Ok((collected, false))
+        Ok((filling.finish(), false))
+    }
+
+    /// The same step by step, for an engine whose iterator lends its entries.
+    pub fn filling<C: Collect>(&self, into: &C) -> Filling<'_, C> {
+        Filling { scan: self, collected: into.clone(), count: 0, bytes: 0 }
+    }
+}
+
+/// What a scan has found so far, and whether it may go on; see [`Scan::filling`].
+#[derive(Debug)]
+pub struct Filling<'a, C> {
+    scan: &'a Scan,
+    collected: C,
+    count: usize,
+    bytes: usize,
+}
+
+impl<C: Collect> Filling<'_, C> {
+    /// Whether there is room for another entry. Where there is none and the range goes on, there is more.
+    pub fn has_room(&self) -> bool {
+        let full = self.bytes >= self.scan.max_bytes && self.count > 0;
+        !full && self.count < self.scan.limit
+    }
+
+    /// Shows the next entry to whoever collects, with as much of its value as the scan asked for.
+    pub fn entry(&mut self, key: &[u8], value: &[u8]) {
+        let scan = self.scan;
+        let value = value.get(..scan.value_bytes).unwrap_or(value);
+        let key_bytes = key.len().saturating_sub(scan.uncounted_key_bytes);
+        let value_bytes = value.len().saturating_sub(scan.uncounted_value_bytes);
+        self.bytes = self.bytes.saturating_add(key_bytes).saturating_add(value_bytes);
+        self.count += 1;
+        self.collected.entry(key, value);
+    }
+
+    /// Whoever has collected.
+    pub fn finish(self) -> C {
+        self.collected
     }
 }
 

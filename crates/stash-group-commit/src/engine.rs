@@ -85,6 +85,11 @@ impl<V> Shared<V> {
         drop(old);
     }
 
+    /// Whether another state has taken the place of this one.
+    fn is_superseded(&self, view: &Arc<V>) -> bool {
+        !matches!(&*self.published.read(), Published::Open(current) if Arc::ptr_eq(current, view))
+    }
+
     fn published(&self) -> Published<V> {
         self.published.read().clone()
     }
@@ -198,6 +203,12 @@ impl<S: Store> GroupCommit<S> {
                 drop(view);
                 let view = self.view().await?;
                 guarded(|| read(&view)).inspect_err(|error| self.shared.withdraw_if_unread(&view, error))
+            }
+            // A store may end a state that is no longer the last one, also between its being taken and read.
+            Err(StorageError::Unavailable { .. }) if self.shared.is_superseded(&view) => {
+                drop(view);
+                let view = self.view().await?;
+                guarded(|| read(&view))
             }
             answer => answer,
         }

@@ -147,6 +147,7 @@ impl<V: View> View for WatchedView<'_, V> {
 pub struct Failure {
     pub(crate) job: Option<usize>,
     pub(crate) before_writing: bool,
+    /// Whether the store is as it was before, and need not be opened again.
     pub(crate) stays_open: bool,
     pub(crate) error: StorageError,
 }
@@ -160,6 +161,11 @@ impl Failure {
     /// Nothing of the group can have reached the disk, and with the store opened again it may succeed.
     pub fn before_writing(error: StorageError) -> Self {
         Self { job: None, before_writing: true, stays_open: false, error }
+    }
+
+    /// Nothing of the group was done, and nothing is wrong with the store: everybody in it is told, and it stays open.
+    pub fn refused(error: StorageError) -> Self {
+        Self { job: None, before_writing: false, stays_open: true, error }
     }
 
     /// Nothing of the group has been written, and the store is as well as before: it need not be opened again, for which all

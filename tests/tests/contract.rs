@@ -58,6 +58,8 @@ engines! {
     memory: "memory:", false;
     redb: "redb:contract.redb", true;
     fjall: "fjall:contract.fjall", true;
+    sqlite: "sqlite:contract.sqlite", true;
+    files: "files:contract", true;
 }
 
 impl Engine {

@@ -6,8 +6,8 @@ use stash_tests::support::Place;
 #[test]
 fn the_crate_for_guests_does_what_it_says() {
     let place = Place::new();
-    for (engine, url) in [("redb", "redb:store"), ("fjall", "fjall:folder"), ("memory", "memory:")] {
+    for url in ["redb:store", "fjall:folder", "sqlite:file", "files:records", "memory:"] {
         let ran = place.stash(["run", "--store", url, "--id", "app/guest/001", GUEST_CRATE]);
-        assert_eq!((ran.code, ran.out.as_str()), (Some(0), "ok\n"), "{engine}: {}", ran.err);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), "ok\n"), "{url}: {}", ran.err);
     }
 }

@@ -248,7 +248,7 @@ fn help_has_examples_and_completions_are_there() {
     assert!(place.stash(["run", "--help"]).success().contains("Example"));
     assert!(place.stash(["completions", "--help"]).success().contains("mkdir -p"));
     let help = place.stash(["--help"]).success();
-    for named in ["memory:", "redb:PATH", "fjall:PATH", "1 no"] {
+    for named in ["memory:", "redb:PATH", "fjall:PATH", "sqlite:PATH", "files:PATH", "1 no"] {
         assert!(help.contains(named), "{named}: {help}");
     }
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {

@@ -17,7 +17,6 @@ use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::args::{Grants, Preset};
-use crate::store;
 
 /// What no guest may write to: whoever does decides what others do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,7 +149,7 @@ impl Guest {
         }
         for folder in &self.dirs {
             let (host, guest) = named(folder);
-            if let Some(path) = store::place(url)
+            if let Some(path) = url.path()
                 && (has_other_names(path) || holds(Path::new(host), path))
             {
                 bail!(

@@ -4,6 +4,7 @@
 mod args;
 mod collections;
 mod confirm;
+mod copy;
 mod guest;
 mod hints;
 mod ids;
@@ -68,6 +69,7 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Serve(serve) => serve::serve(&arguments.store, serve).await,
             Command::Kv(kv) => kv::kv(&arguments.store, kv).await,
             Command::Collections(collections) => collections::collections(&arguments.store, collections).await,
+            Command::Copy(arguments) => copy::copy(arguments).await,
             Command::Ids(ids) => ids::ids(&arguments.store, ids).await,
             Command::Status(status) => status::status(&arguments.store, status).await,
             Command::New(_) | Command::Completions { .. } => Ok(ExitCode::SUCCESS),

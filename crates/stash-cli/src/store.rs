@@ -27,19 +27,20 @@ pub(crate) async fn open_at(url: &StoreUrl, config: StashConfig) -> Result<Stash
 /// Opens a store to look at: one that is not there is an error and not a new store.
 pub(crate) async fn open_existing(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
     let url = arguments.url()?;
-    if let Some(path) = place(&url)
-        && is_unused(path)
-    {
-        bail!("there is no store {}; name one with --store or STASH_STORE, or run a component first", path.display());
-    }
+    check_exists(&url)?;
     open(arguments, config).await
 }
 
-/// The file or folder that the store is in; `None` where it is in memory.
-pub(crate) fn place(url: &StoreUrl) -> Option<&Path> {
-    match url {
-        StoreUrl::Redb(path) | StoreUrl::Fjall(path) => Some(path),
-        _ => None,
+/// That there is such a store, as far as can be told without opening it.
+pub(crate) fn check_exists(url: &StoreUrl) -> Result<()> {
+    match url.path() {
+        Some(path) if is_unused(path) => {
+            bail!(
+                "there is no store {}; name one with --store or STASH_STORE, or run a component first",
+                path.display()
+            )
+        }
+        _ => Ok(()),
     }
 }
 

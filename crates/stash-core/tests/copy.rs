@@ -236,6 +236,11 @@ async fn what_a_target_has_is_not_lost_unasked() {
     assert!(!copied.unwrap().resumed);
     assert_eq!(told[0].phase, CopyPhase::Clearing);
     assert_eq!(entries(&to).await, entries(&other).await);
+    // Itself, by another way: nothing is lost.
+    let before = entries(&other).await;
+    assert!(matches!(copy(&other, &other, REPLACE).await.0, Err(CopyError::SameStore)));
+    assert_eq!(entries(&other).await, before);
+    assert!(!store(other.engine().clone(), &clock).await.is_unfinished_copy());
     // Once more: it is a store now.
     assert!(matches!(copy(&other, &to, KEEP).await.0, Err(CopyError::NotEmpty)));
 }

@@ -87,6 +87,7 @@ mod code_cache;
 mod collection_functions;
 mod component_store;
 mod convert;
+mod copy;
 mod failure;
 pub mod keyvalue;
 mod labels;
@@ -102,6 +103,7 @@ mod view;
 mod watch;
 
 pub use component_store::ComponentStore;
+pub use copy::{CopyStoresError, copy_store};
 pub use keyvalue::KeyValueConfig;
 pub use runtime::{
     Allocation, AllowedHost, CodeCache, ExitCode, GuestContext, GuestLimits, HttpFailure, HttpGuest, HttpLimits,
@@ -110,8 +112,10 @@ pub use runtime::{
 pub use settings::Settings;
 pub use stash::{OpenError, Stash, StashConfig};
 pub use stash_core;
+pub use stash_files::FilesOptions;
 pub use stash_fjall::FjallOptions;
 pub use stash_redb::RedbOptions;
+pub use stash_sqlite::SqliteOptions;
 pub use url::{InvalidStoreUrl, StoreUrl};
 pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};
 pub use watch::{follow, start_watching};

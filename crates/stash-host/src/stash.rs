@@ -10,11 +10,13 @@ use parking_lot::Mutex;
 use stash_core::engine::{EngineInfo, EngineStatus};
 use stash_core::limits::DEFAULT_TRANSACTION_AGE;
 use stash_core::{
-    BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, DynStorage, Engine, EngineBackend, Guarded,
-    Leases, MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits,
+    BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, CopyEngine, DynStorage, Engine, EngineBackend,
+    Guarded, Leases, MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits,
 };
+use stash_files::FilesOptions;
 use stash_fjall::FjallOptions;
 use stash_redb::RedbOptions;
+use stash_sqlite::SqliteOptions;
 
 use crate::background::Background;
 use crate::component_store::ComponentStore;
@@ -40,6 +42,10 @@ pub struct StashConfig {
     pub redb: RedbOptions,
     /// How a fjall folder is opened.
     pub fjall: FjallOptions,
+    /// How a SQLite file is opened.
+    pub sqlite: SqliteOptions,
+    /// How a folder of files is opened.
+    pub files: FilesOptions,
 }
 
 impl Default for StashConfig {
@@ -54,6 +60,8 @@ impl Default for StashConfig {
             sweep_interval: Duration::from_secs(1),
             redb: RedbOptions::default(),
             fjall: FjallOptions::default(),
+            sqlite: SqliteOptions::default(),
+            files: FilesOptions::default(),
         }
     }
 }
@@ -68,6 +76,18 @@ pub enum OpenError {
     /// The fjall folder cannot be used.
     #[error(transparent)]
     Fjall(#[from] stash_fjall::OpenError),
+    /// The SQLite file cannot be used.
+    #[error(transparent)]
+    Sqlite(#[from] stash_sqlite::OpenError),
+    /// The folder of files cannot be used.
+    #[error(transparent)]
+    Files(#[from] stash_files::OpenError),
+    /// Somebody has begun to copy another store into it.
+    #[error("{url} is an unfinished copy of another store; finish it with 'stash copy', which goes on where it was")]
+    UnfinishedCopy {
+        /// The store.
+        url: StoreUrl,
+    },
 }
 
 /// Chains kept, with their caches, for components that have no instance now.
@@ -80,7 +100,7 @@ pub struct Stash {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     backend: Box<dyn HostBackend>,
     config: StashConfig,
     budget: Arc<CacheBudget>,
@@ -101,19 +121,23 @@ impl Stash {
     /// # Errors
     /// [`OpenError`], where the file or folder cannot be used.
     pub async fn open(url: &StoreUrl, config: StashConfig) -> Result<Self, OpenError> {
-        Ok(match url {
-            StoreUrl::Memory => Self::over(MemoryBackend::in_memory(), config),
-            StoreUrl::Redb(path) => Self::over(stash_redb::open(path, &config.redb).await?, config),
-            StoreUrl::Fjall(path) => Self::over(stash_fjall::open(path, &config.fjall).await?, config),
-        })
+        let backend = open(url, &config).await?;
+        if backend.is_unfinished_copy() {
+            return Err(OpenError::UnfinishedCopy { url: url.clone() });
+        }
+        Ok(Self::over_any(backend, config))
     }
 
     /// A store over any engine. Nothing else may write to the engine while it is in use.
     pub fn over<E: Engine>(backend: EngineBackend<E>, config: StashConfig) -> Self {
+        Self::over_any(Box::new(backend), config)
+    }
+
+    fn over_any(backend: Box<dyn HostBackend>, config: StashConfig) -> Self {
         let budget = Arc::new(CacheBudget::new(config.cache_budget_bytes));
         let chains = Mutex::new(Chains { by_id: HashMap::new(), sweep_at: IDLE_CHAINS });
-        let background = Background::start(backend.clone(), config.sweep_interval, config.transaction_age);
-        Self { inner: Arc::new(Inner { backend: Box::new(backend), config, budget, chains, background }) }
+        let background = backend.background(&config);
+        Self { inner: Arc::new(Inner { backend, config, budget, chains, background }) }
     }
 
     /// The storage of the component `id`. All callers with the same id share one chain.
@@ -160,9 +184,25 @@ impl fmt::Debug for Stash {
     }
 }
 
+/// Opens a store, whatever its engine, and lets nothing run in it yet.
+pub(crate) async fn open(url: &StoreUrl, config: &StashConfig) -> Result<Box<dyn HostBackend>, OpenError> {
+    Ok(match url {
+        StoreUrl::Memory => Box::new(MemoryBackend::in_memory()),
+        StoreUrl::Redb(path) => Box::new(stash_redb::open(path, &config.redb).await?),
+        StoreUrl::Fjall(path) => Box::new(stash_fjall::open(path, &config.fjall).await?),
+        StoreUrl::Sqlite(path) => Box::new(stash_sqlite::open(path, &config.sqlite).await?),
+        StoreUrl::Files(path) => Box::new(stash_files::open(path, &config.files).await?),
+    })
+}
+
 /// A backend whose engine was chosen when the program ran.
-trait HostBackend: Send + Sync {
+pub(crate) trait HostBackend: Send + Sync {
     fn info(&self) -> EngineInfo;
+    fn is_unfinished_copy(&self) -> bool;
+    /// The engine, as a copy uses it.
+    fn copy_engine(&self) -> &dyn CopyEngine;
+    /// Starts what the store does by itself.
+    fn background(&self, config: &StashConfig) -> Arc<Background>;
     fn status(&self) -> EngineStatus;
     fn chain(&self, id: &ComponentId, stash: &Inner) -> ComponentStore;
     fn namespaces<'a>(
@@ -175,6 +215,18 @@ trait HostBackend: Send + Sync {
 impl<E: Engine> HostBackend for EngineBackend<E> {
     fn info(&self) -> EngineInfo {
         Self::info(self)
+    }
+
+    fn is_unfinished_copy(&self) -> bool {
+        Self::is_unfinished_copy(self)
+    }
+
+    fn copy_engine(&self) -> &dyn CopyEngine {
+        self.engine()
+    }
+
+    fn background(&self, config: &StashConfig) -> Arc<Background> {
+        Background::start(self.clone(), config.sweep_interval, config.transaction_age)
     }
 
     fn status(&self) -> EngineStatus {

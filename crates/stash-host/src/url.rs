@@ -1,7 +1,7 @@
-//! How a person names a store: `redb:PATH`, `fjall:PATH` or `memory:`.
+//! How a person names a store: `redb:PATH`, `sqlite:PATH` and the like.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Which store to open.
@@ -9,9 +9,9 @@ use std::str::FromStr;
 /// ```
 /// use stash_host::StoreUrl;
 /// assert_eq!("redb:data/store.redb".parse(), Ok(StoreUrl::Redb("data/store.redb".into())));
-/// assert_eq!("fjall:data/store".parse(), Ok(StoreUrl::Fjall("data/store".into())));
+/// assert_eq!("sqlite:data/store.sqlite".parse(), Ok(StoreUrl::Sqlite("data/store.sqlite".into())));
 /// assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
-/// assert!("sqlite:x".parse::<StoreUrl>().is_err());
+/// assert!("oracle:x".parse::<StoreUrl>().is_err());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,38 +22,67 @@ pub enum StoreUrl {
     Redb(PathBuf),
     /// `fjall:PATH`, a folder, made where it is not there: for stores that are mostly written.
     Fjall(PathBuf),
+    /// `sqlite:PATH`, a file that other programs can read, made where it is not there.
+    Sqlite(PathBuf),
+    /// `files:PATH`, a folder with a file for each record, made where it is not there.
+    Files(PathBuf),
+}
+
+/// The schemes of stores in a file or folder, with what makes the URL.
+const PATHS: [(&str, fn(PathBuf) -> StoreUrl); 4] =
+    [("redb", StoreUrl::Redb), ("fjall", StoreUrl::Fjall), ("sqlite", StoreUrl::Sqlite), ("files", StoreUrl::Files)];
+
+impl StoreUrl {
+    /// The file or folder that the store is in; `None` where it is in memory.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Redb(path) | Self::Fjall(path) | Self::Sqlite(path) | Self::Files(path) => Some(path),
+            Self::Memory => None,
+        }
+    }
+
+    /// The same store, whose path, where it has one, begins in this folder.
+    #[must_use]
+    pub fn within(mut self, folder: &Path) -> Self {
+        if let Self::Redb(path) | Self::Fjall(path) | Self::Sqlite(path) | Self::Files(path) = &mut self {
+            *path = folder.join(&path);
+        }
+        self
+    }
 }
 
 impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |reason| Err(InvalidStoreUrl { text: text.escape_debug().to_string(), reason });
-        let path = |rest: &str, make: fn(PathBuf) -> Self, without: &'static str, slashes: &'static str| match rest {
-            "" => refuse(without),
-            path if path.starts_with("//") => refuse(slashes),
-            path if path.contains('\0') => refuse("a path has no NUL character"),
-            path => Ok(make(path.into())),
+        let refuse = |reason: String| Err(InvalidStoreUrl { text: text.escape_debug().to_string(), reason });
+        let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        if scheme == "memory" {
+            return if text == "memory:" { Ok(Self::Memory) } else { refuse("write 'memory:'".to_owned()) };
+        }
+        let Some((_, make)) = PATHS.iter().find(|(name, _)| *name == scheme) else {
+            let names = PATHS.map(|(name, _)| format!("'{name}:'")).join(", ");
+            return refuse(format!("it begins with {names}, or is 'memory:'"));
         };
-        match text.split_once(':') {
-            Some(("memory", "")) => Ok(Self::Memory),
-            Some(("memory", _)) => refuse("nothing follows 'memory:'"),
-            Some(("redb", rest)) => path(rest, Self::Redb, "a path follows 'redb:'", "write 'redb:PATH', without '//'"),
-            Some(("fjall", rest)) => {
-                path(rest, Self::Fjall, "a path follows 'fjall:'", "write 'fjall:PATH', without '//'")
-            }
-            _ => refuse("it begins with 'redb:' or 'fjall:', or is 'memory:'"),
+        match rest {
+            "" => refuse(format!("a path follows '{scheme}:'")),
+            path if path.starts_with("//") => refuse(format!("write '{scheme}:PATH', without '//'")),
+            path if path.contains('\0') => refuse("a path has no NUL character".to_owned()),
+            path => Ok(make(path.into())),
         }
     }
 }
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Redb(path) => write!(f, "redb:{}", path.display()),
-            Self::Fjall(path) => write!(f, "fjall:{}", path.display()),
-        }
+        let scheme = match self {
+            Self::Memory => return f.write_str("memory:"),
+            Self::Redb(_) => "redb",
+            Self::Fjall(_) => "fjall",
+            Self::Sqlite(_) => "sqlite",
+            Self::Files(_) => "files",
+        };
+        write!(f, "{scheme}:{}", self.path().unwrap_or(Path::new("")).display())
     }
 }
 
@@ -62,5 +91,5 @@ impl fmt::Display for StoreUrl {
 #[error("'{text}' does not name a store: {reason}; for example redb:.stash/store.redb")]
 pub struct InvalidStoreUrl {
     text: String,
-    reason: &'static str,
+    reason: String,
 }

@@ -41,6 +41,16 @@ macro_rules! checks {
             }
 
             #[test]
+            fn holds_on_sqlite() {
+                super::hold($guest, $at_least, "sqlite:checks.sqlite");
+            }
+
+            #[test]
+            fn holds_on_files() {
+                super::hold($guest, $at_least, "files:checks");
+            }
+
+            #[test]
             fn holds_in_memory() {
                 super::hold($guest, $at_least, "memory:");
             }

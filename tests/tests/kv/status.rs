@@ -59,7 +59,7 @@ fn with_an_id_it_tells_what_the_component_can_do() {
 #[test]
 fn every_kind_of_store_is_looked_at_alike() {
     let place = Place::new();
-    for store in ["redb:a/store.redb", "fjall:b/store"] {
+    for store in ["redb:a/store.redb", "fjall:b/store", "sqlite:c/store.sqlite", "files:d/store"] {
         place.stash(["status", "--store", store]).failure(2);
         place.stash(["kv", "set", ID[0], ID[1], "k", "v", "--store", store]).success();
         let row = json(&place.stash(["status", "--json", "--store", store]).success());
@@ -85,6 +85,8 @@ fn a_device_is_no_store() {
     for command in [&["status"][..], &["kv", "set", ID[0], ID[1], "k", "v"], &["kv", "list", ID[0], ID[1]]] {
         let error = place.stash(command.iter().copied().chain(["--store", "redb:/dev/null"])).failure(2);
         assert!(error.contains("/dev/null: it is a device or another special file"), "{error}");
-        place.stash(command.iter().copied().chain(["--store", "fjall:/dev/null"])).failure(2);
+        for store in ["fjall:/dev/null", "sqlite:/dev/null", "files:/dev/null"] {
+            place.stash(command.iter().copied().chain(["--store", store])).failure(2);
+        }
     }
 }

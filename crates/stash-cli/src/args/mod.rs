@@ -1,6 +1,7 @@
 //! What the command line may say, and its help. It must never do anything beyond reading arguments.
 
 mod collections;
+mod copy;
 mod guest;
 mod kv;
 mod new;
@@ -17,6 +18,7 @@ use stash_core::ComponentId;
 use stash_host::StoreUrl;
 
 pub(crate) use collections::{CollectionsArguments, CollectionsCommand, SettingsArguments};
+pub(crate) use copy::CopyArguments;
 pub(crate) use guest::{Grants, GuestOptions, MAX_RESULT, Preset};
 pub(crate) use kv::{KvArguments, KvCommand, ListArguments, SetArguments, ValueArguments};
 pub(crate) use new::NewArguments;
@@ -70,8 +72,8 @@ pub(crate) struct Arguments {
 /// Which store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArguments {
-    /// The store: `redb:PATH` (a file), `fjall:PATH` (a folder), or `memory:` for one that is gone afterwards [default:
-    /// $STASH_STORE, else redb:.stash/store.redb]
+    /// The store: `redb:PATH` or `sqlite:PATH` (a file), `fjall:PATH` or `files:PATH` (a folder), or `memory:` for one that
+    /// is gone afterwards [default: $STASH_STORE, else redb:.stash/store.redb]
     #[arg(long, global = true, display_order = GLOBAL, value_name = "URL")]
     store: Option<StoreUrl>,
 }
@@ -112,6 +114,8 @@ pub(crate) enum Command {
     Ids(IdsArguments),
     /// Say how the store is, and with --id what a component can do in it
     Status(StatusArguments),
+    /// Copy a store into another one, whatever their engines
+    Copy(CopyArguments),
     /// Print completions for a shell
     #[command(after_help = "\
 Example:

@@ -161,9 +161,7 @@ impl Config {
             }
         }
         let folder = file.parent().unwrap_or(Path::new(""));
-        if let Some(StoreUrl::Redb(path) | StoreUrl::Fjall(path)) = &mut config.store {
-            *path = folder.join(&path);
-        }
+        config.store = config.store.map(|store| store.within(folder));
         Ok(config)
     }
 }

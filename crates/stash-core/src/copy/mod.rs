@@ -79,11 +79,14 @@ pub struct Copied {
 #[non_exhaustive]
 pub enum CopyError {
     /// The target has data.
-    #[error("the target is not empty; to remove what it has, say so")]
+    #[error("the target is not empty, and what it has would have to be removed")]
     NotEmpty,
     /// The target is an unfinished copy of another store.
-    #[error("the target is an unfinished copy of another store; finish that copy, or have what there is removed")]
+    #[error("the target is an unfinished copy of another store: finish that copy, or have what there is removed")]
     OtherCopy,
+    /// Both are the same store.
+    #[error("source and target are the same store")]
+    SameStore,
     /// The source is itself an unfinished copy.
     #[error("the source is an unfinished copy; finish that copy first")]
     UnfinishedSource,
@@ -121,7 +124,8 @@ pub async fn copy(
     loop {
         beginnings += 1;
         let snapshot = from.snapshot_dyn().await.map_err(CopyError::Source)?;
-        let mut copying = Copying { from: &*snapshot, to, told, entries: 0, bytes: 0, expected_bytes: 0, most_at_once };
+        let mut copying =
+            Copying { source: from, from: &*snapshot, to, told, entries: 0, bytes: 0, expected_bytes: 0, most_at_once };
         let was = match resumed {
             Some(was) => was,
             None => copying.begin(options).await?,
@@ -139,6 +143,8 @@ pub async fn copy(
 
 /// A copy that is under way, of one state of the source.
 struct Copying<'a> {
+    /// The source, not as it was but as it is.
+    source: &'a dyn CopyEngine,
     from: &'a dyn CopySnapshot,
     to: &'a dyn CopyEngine,
     told: &'a mut (dyn FnMut(CopyProgress) + Send),
@@ -170,6 +176,11 @@ impl Copying<'_> {
         }
         // First of all: whatever happens from here on, what is there is no store.
         self.write(vec![(host(COPYING), Some(source.clone()))]).await?;
+        if self.source.read_dyn(&[host(COPYING)]).await.map_err(CopyError::Source)?.iter().any(Option::is_some) {
+            // Two ways lead to one server.
+            self.write(vec![(host(COPYING), None)]).await?;
+            return Err(CopyError::SameStore);
+        }
         self.clear(&Scan::prefix(b"")).await?;
         Ok(false)
     }

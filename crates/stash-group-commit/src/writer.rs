@@ -53,8 +53,6 @@ impl<S: Store> Writer<S> {
                     tried_again = true;
                     self.shared.publish(Published::Failed(failure.error));
                 }
-                    group.drain(..).for_each(|job| job.fail(failure.error.clone()));
-                }
                 Err(failure) => self.recover(failure, &mut group),
             }
         }

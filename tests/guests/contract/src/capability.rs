@@ -10,7 +10,7 @@ pub(crate) const CASES: &[Named] = cases![capabilities_tell_the_limits, status_f
 
 fn capabilities_tell_the_limits() -> Case {
     let told = capabilities::get();
-    holds("the engine has a name", ["memory", "redb", "fjall"].contains(&told.engine.as_str()))?;
+    holds("the engine has a name", ["memory", "redb", "fjall", "sqlite", "files"].contains(&told.engine.as_str()))?;
     same(told.durable, told.engine != "memory")?;
     same((told.transactions, told.history, told.expiry), (true, true, true))?;
     same(told.max_key_bytes, 2048)?;

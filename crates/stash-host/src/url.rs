@@ -28,8 +28,11 @@ pub enum StoreUrl {
     Files(PathBuf),
 }
 
-/// The schemes of stores in a file or folder, with what makes the URL.
-const PATHS: [(&str, fn(PathBuf) -> StoreUrl); 4] =
+/// What makes the URL of a store with a path.
+type OfPath = fn(PathBuf) -> StoreUrl;
+
+/// The schemes of stores in a file or folder.
+const PATHS: [(&str, OfPath); 4] =
     [("redb", StoreUrl::Redb), ("fjall", StoreUrl::Fjall), ("sqlite", StoreUrl::Sqlite), ("files", StoreUrl::Files)];
 
 impl StoreUrl {

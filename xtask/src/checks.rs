@@ -1,7 +1,7 @@
 //! What must hold before a change is taken: one function a check. It must never pass because a check could not run; what
 //! is left out is said.
 
-use crate::{command, guests, paths, test, tools};
+use crate::{command, guests, paths, servers, test, tools};
 use anyhow::{Context, Result, bail};
 use std::process::Stdio;
 use std::time::Instant;
@@ -10,8 +10,14 @@ type Step = fn() -> Result<()>;
 
 /// All checks, the cheap ones first.
 pub fn ci() -> Result<()> {
-    let steps: [(&str, Step); 5] =
-        [("fmt", || fmt(true)), ("deny", || deny(false)), ("lint", lint), ("doc", doc), ("test", || test::run(&[]))];
+    let steps: [(&str, Step); 6] = [
+        ("fmt", || fmt(true)),
+        ("deny", || deny(false)),
+        ("lint", lint),
+        ("doc", doc),
+        ("servers", servers::install),
+        ("test", || test::run(&[])),
+    ];
     let begin = Instant::now();
     for (n, (name, step)) in (1..).zip(steps) {
         println!("== {n}/{}: {name}", steps.len());

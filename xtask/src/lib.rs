@@ -8,6 +8,7 @@ pub mod demo;
 pub mod guests;
 pub mod languages;
 pub mod paths;
+pub mod servers;
 pub mod test;
 pub mod tools;
 pub mod wasm;

@@ -2,20 +2,21 @@
 
 use anyhow::{Result, bail};
 use std::process::ExitCode;
-use xtask::{checks, demo, guests, test};
+use xtask::{checks, demo, guests, servers, test};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
   demo          build Stash and the sample guests, and see components keep their data
   test [ARGS]   all tests; with ARGS only `cargo test ARGS` (guests and the stash binary are built first)
-  ci            everything that must pass before a change is taken: fmt, deny, lint, doc, test
+  ci            everything that must pass before a change is taken: fmt, deny, lint, doc, servers, test
   guests        build all guests, in every language there are tools for; where they are and how large
   fmt [--check] format the code of all workspaces
   lint          clippy on all workspaces; a warning is an error
   doc           the API documentation; a warning is an error
   deny [--require-advisories]
-                licences, sources and duplicates of dependencies; known vulnerabilities where their list can be fetched";
+                licences, sources and duplicates of dependencies; known vulnerabilities where their list can be fetched
+  servers       install the servers that engines are tested on, with Debian's packages";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +40,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["fmt", "--check"] => checks::fmt(true),
         ["lint"] => checks::lint(),
         ["doc"] => checks::doc(),
+        ["servers"] => servers::install(),
         ["deny"] => checks::deny(false),
         ["deny", "--require-advisories"] => checks::deny(true),
         ["help" | "--help" | "-h"] => {

@@ -84,7 +84,7 @@ mod tests {
 
     fn expected(owner: &str, revision: u64) -> Expected {
         let head = Head { revision: revision + 1, ..Head::default() };
-        Expected { owner: Bytes::copy_from_slice(owner.as_bytes()), revision, head }
+        Expected { owner: Bytes::copy_from_slice(owner.as_bytes()), revision, writers: Bytes::new(), head }
     }
 
     #[test]

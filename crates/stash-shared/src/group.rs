@@ -191,7 +191,12 @@ impl<S: Server> Inner<S> {
             let fence = self.next_number();
             fences.push(fence);
             let after = head.after(host, fence);
-            let shut = Expected { owner: expected.owner.clone(), revision: head.revision, head: after };
+            let shut = Expected {
+                owner: expected.owner.clone(),
+                revision: head.revision,
+                writers: head.writers.clone(),
+                head: after,
+            };
             let shut = Commit { owners: vec![shut], writes: Vec::new() };
             let answer = tokio::time::timeout(self.options.call_timeout, self.server.commit(&shut)).await;
             match answer {
@@ -210,6 +215,7 @@ impl<S: Server> Inner<S> {
         for expected in &mut commit.owners {
             let before = known.head(&expected.owner).cloned().unwrap_or_default();
             expected.revision = before.revision;
+            expected.writers = before.writers.clone();
             expected.head = before.after(self.host, number);
         }
         commit
@@ -278,7 +284,7 @@ fn decide(jobs: &mut [Box<dyn Job>], known: &Known, limits: CommitLimits) -> Dec
         unknown.scans.dedup();
         return Decided::Unknown(unknown);
     }
-    let expected = |owner| Expected { owner, revision: 0, head: Head::default() };
+    let expected = |owner| Expected { owner, revision: 0, writers: Bytes::new(), head: Head::default() };
     let commit = Commit { owners: owners.into_iter().map(expected).collect(), writes: written.into_iter().collect() };
     Decided::Done { commit: Box::new(commit), fitting }
 }

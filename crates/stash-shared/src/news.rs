@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn expected(revision: u64) -> [Expected; 1] {
-        [Expected { owner: OWNER.into(), revision, head: head(revision + 1, US) }]
+        [Expected { owner: OWNER.into(), revision, writers: Bytes::new(), head: head(revision + 1, US) }]
     }
 
     fn followed() -> (News, Arc<Feed>, Arc<AtomicUsize>, ManualClock) {

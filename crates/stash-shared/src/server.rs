@@ -116,6 +116,9 @@ pub struct Expected {
     pub owner: Bytes,
     /// The revision that its head must have; 0 where there must be none.
     pub revision: u64,
+    /// The writers of the head with that revision. A server that may have lost commits which it had answered can hold
+    /// another head with the same revision; where it can, it compares these too.
+    pub writers: Bytes,
     /// The head that the commit leaves: the next revision.
     pub head: Head,
 }

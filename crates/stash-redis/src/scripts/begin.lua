@@ -1,0 +1,8 @@
+-- Marks an empty store with ARGV[4], and tells the mark that there is; nothing where there is data without a mark.
+local mark = call('GET', name('', 'f'))
+if mark then return mark end
+for _, what in ipairs({ 'v', 'k', 'h', 'i' }) do
+  if call('EXISTS', name('', what)) == 1 then return false end
+end
+call('SET', name('', 'f'), ARGV[4])
+return ARGV[4]

@@ -1,0 +1,79 @@
+-- What all scripts share. ARGV[1] is the store's prefix, ARGV[2] the namespace in whose slot all of this happens, or empty
+-- where one server has everything, ARGV[3] which run of the server the host has connected to.
+-- No two strings are ever compared with '<' here: Lua does that by the server's locale. Sorted sets compare bytes.
+local call = redis.call
+local PREFIX, SCOPE, RUN = ARGV[1], ARGV[2], ARGV[3]
+-- Bytes of a value that are kept in `v`; the rest is in `t`, so that who wants to know only how a value begins need not
+-- wait until the server has copied the whole of it. A value has a rest, maybe an empty one, if it has so many bytes in `v`.
+local WHOLE = 1024
+-- Arguments of one call: Lua's stack has room for some 8000.
+local PIECE = 4000
+
+-- What belongs together has the same hash tag, which begins and ends with a brace.
+local function name(owner, what)
+  if owner == '' then
+    owner = '-'
+  elseif string.find(owner, '[{}]') then
+    owner = string.gsub(owner, '[{}]', { ['{'] = '\1', ['}'] = '\2' })
+  end
+  return PREFIX .. ':{' .. owner .. '}:' .. what
+end
+
+-- The namespace of a key, as `stash_core::keyspace::owner` tells it.
+local function owner_of(key)
+  return string.match(key, '^.([^/%z\1-\31]*/[^/%z\1-\31]*/[^/%z\1-\31]*)[/%z\1-\31]') or ''
+end
+
+-- What keeps snapshots: `s` their numbers, `x` until when they live, `n` how many commits there were while there were
+-- any; `u` what keys were before a commit, `w` by which commits each key was changed, `d` what can be dropped when.
+local HELD, ENDS, COUNT = name(SCOPE, 's'), name(SCOPE, 'x'), name(SCOPE, 'n')
+local KEPT, CHANGED, DROPS = name(SCOPE, 'u'), name(SCOPE, 'w'), name(SCOPE, 'd')
+
+-- Nothing about snapshots is written to disk or to replicas: they end with the server that holds them.
+local function unlogged() redis.set_repl(redis.REPL_NONE) end
+local function logged() redis.set_repl(redis.REPL_ALL) end
+
+-- A snapshot is of one run of a server: one that is restarted, or a replica that takes over, may have read from a file
+-- that there is one, but does not have all that was kept for it.
+local function held_name(id) return id .. '-' .. RUN end
+
+-- Forgets snapshots that have ended, and at most so many of the values that were kept for them. Tells the time.
+local function tidy(most)
+  unlogged()
+  local time = call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local over = call('ZRANGEBYSCORE', ENDS, '-inf', now, 'LIMIT', 0, 1000)
+  if #over > 0 then
+    call('ZREM', ENDS, unpack(over))
+    call('ZREM', HELD, unpack(over))
+  end
+  local oldest = call('ZRANGE', HELD, 0, 0, 'WITHSCORES')[2] or '+inf'
+  for _, change in ipairs(call('ZRANGEBYSCORE', DROPS, '-inf', oldest, 'LIMIT', 0, most)) do
+    local key = string.match(change, '^%d+:(.*)$')
+    call('HDEL', KEPT, change)
+    call('ZREM', DROPS, change)
+    -- The oldest comes first.
+    local later = string.match(call('HGET', CHANGED, key) or '', '^%d+ (.+)$')
+    if later then
+      call('HSET', CHANGED, key, later)
+    else
+      call('HDEL', CHANGED, key)
+      local owner = owner_of(key)
+      if call('HEXISTS', name(owner, 'v'), key) == 0 then call('ZREM', name(owner, 'k'), key) end
+    end
+  end
+  logged()
+  return now
+end
+
+-- Begins to keep the present state. Tells its number; nothing where there are too many snapshots.
+local function hold(id, life, most)
+  local now = tidy(1000)
+  if call('ZCARD', HELD) >= most then return nil end
+  local number = tonumber(call('GET', COUNT) or '0')
+  unlogged()
+  call('ZADD', HELD, number, held_name(id))
+  call('ZADD', ENDS, now + life, held_name(id))
+  logged()
+  return number
+end

@@ -66,7 +66,8 @@ impl Server {
             }
         });
         let mut server = Self { child, lines, addr: SocketAddr::from(([127, 0, 0, 1], 0)), admin: None };
-        server.addr = address(&server.wait_for("serving "));
+        // Where it only watches, it says where it listens all the same.
+        server.addr = address(&server.wait_for_one_of(&["serving ", "listening on "]));
         if operators {
             server.admin = Some(address(&server.wait_for("health and metrics on ")));
         }
@@ -79,11 +80,16 @@ impl Server {
     /// Where there comes none.
     #[track_caller]
     pub fn wait_for(&self, begin: &str) -> String {
+        self.wait_for_one_of(&[begin])
+    }
+
+    #[track_caller]
+    fn wait_for_one_of(&self, begins: &[&str]) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.starts_with(begin) => return line,
+                Ok(line) if begins.iter().any(|begin| line.starts_with(begin)) => return line,
                 Ok(_) => {}
-                Err(error) => panic!("the server did not say '{begin}': {error}"),
+                Err(error) => panic!("the server did not say '{}': {error}", begins.join("' or '")),
             }
         }
     }
@@ -102,8 +108,17 @@ impl Server {
     /// Where it cannot be asked.
     #[cfg(unix)]
     pub fn ask_to_end(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    ///
+    /// # Panics
+    /// Where it cannot be sent.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
         let mut kill = std::process::Command::new("kill");
-        let status = kill.args(["-TERM", &self.child.id().to_string()]).status().expect("there is kill");
+        let status = kill.args([&format!("-{name}"), &self.child.id().to_string()]).status().expect("there is kill");
         assert!(status.success());
     }
 

@@ -94,6 +94,7 @@ mod labels;
 pub mod logging;
 mod runtime;
 pub mod serve;
+mod server_url;
 pub mod settings;
 mod stash;
 mod store_functions;
@@ -109,12 +110,15 @@ pub use runtime::{
     Allocation, AllowedHost, CodeCache, ExitCode, GuestContext, GuestLimits, HttpFailure, HttpGuest, HttpLimits,
     InvalidHost, Invoked, LoadOptions, MakeContext, Outbound, Program, Runtime, RuntimeConfig, RuntimeError, Watcher,
 };
+pub use server_url::ServerUrl;
 pub use settings::Settings;
 pub use stash::{OpenError, Stash, StashConfig};
 pub use stash_core;
 pub use stash_files::FilesOptions;
 pub use stash_fjall::FjallOptions;
+pub use stash_postgres::PostgresOptions;
 pub use stash_redb::RedbOptions;
+pub use stash_redis::RedisOptions;
 pub use stash_sqlite::SqliteOptions;
 pub use url::{InvalidStoreUrl, StoreUrl};
 pub use view::{StorageCtx, StorageCtxView, StorageView, add_to_linker};

@@ -15,7 +15,9 @@ use stash_core::{
 };
 use stash_files::FilesOptions;
 use stash_fjall::FjallOptions;
+use stash_postgres::PostgresOptions;
 use stash_redb::RedbOptions;
+use stash_redis::RedisOptions;
 use stash_sqlite::SqliteOptions;
 
 use crate::background::Background;
@@ -46,6 +48,10 @@ pub struct StashConfig {
     pub sqlite: SqliteOptions,
     /// How a folder of files is opened.
     pub files: FilesOptions,
+    /// How a store in PostgreSQL is opened.
+    pub postgres: PostgresOptions,
+    /// How a store in Redis is opened.
+    pub redis: RedisOptions,
 }
 
 impl Default for StashConfig {
@@ -62,6 +68,8 @@ impl Default for StashConfig {
             fjall: FjallOptions::default(),
             sqlite: SqliteOptions::default(),
             files: FilesOptions::default(),
+            postgres: PostgresOptions::default(),
+            redis: RedisOptions::default(),
         }
     }
 }
@@ -82,6 +90,12 @@ pub enum OpenError {
     /// The folder of files cannot be used.
     #[error(transparent)]
     Files(#[from] stash_files::OpenError),
+    /// The store in PostgreSQL cannot be used.
+    #[error(transparent)]
+    Postgres(#[from] stash_postgres::OpenError),
+    /// The store in Redis cannot be used.
+    #[error(transparent)]
+    Redis(#[from] stash_redis::OpenError),
     /// Somebody has begun to copy another store into it.
     #[error("{url} is an unfinished copy of another store; finish it with 'stash copy', which goes on where it was")]
     UnfinishedCopy {
@@ -192,6 +206,8 @@ pub(crate) async fn open(url: &StoreUrl, config: &StashConfig) -> Result<Box<dyn
         StoreUrl::Fjall(path) => Box::new(stash_fjall::open(path, &config.fjall).await?),
         StoreUrl::Sqlite(path) => Box::new(stash_sqlite::open(path, &config.sqlite).await?),
         StoreUrl::Files(path) => Box::new(stash_files::open(path, &config.files).await?),
+        StoreUrl::Postgres(url) => Box::new(stash_postgres::open(url.with_password(), &config.postgres).await?),
+        StoreUrl::Redis(url) => Box::new(stash_redis::open(url.with_password(), &config.redis).await?),
     })
 }
 

@@ -1,8 +1,10 @@
-//! How a person names a store: `redb:PATH`, `sqlite:PATH` and the like.
+//! How a person names a store: `redb:PATH`, `postgres://HOST/DATABASE` and the like.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use crate::server_url::{ServerUrl, without_passwords};
 
 /// Which store to open.
 ///
@@ -26,7 +28,22 @@ pub enum StoreUrl {
     Sqlite(PathBuf),
     /// `files:PATH`, a folder with a file for each record, made where it is not there.
     Files(PathBuf),
+    /// `postgres://…`, a schema in a PostgreSQL database, which other hosts may use too.
+    Postgres(ServerUrl),
+    /// `redis://…` or `rediss://…`, in Redis or Valkey, which other hosts may use too.
+    Redis(ServerUrl),
 }
+
+/// What makes the URL of a store on a server.
+type OfServer = fn(ServerUrl) -> StoreUrl;
+
+/// The schemes of stores on a server.
+const SERVERS: [(&str, OfServer); 4] = [
+    ("postgres", StoreUrl::Postgres),
+    ("postgresql", StoreUrl::Postgres),
+    ("redis", StoreUrl::Redis),
+    ("rediss", StoreUrl::Redis),
+];
 
 /// What makes the URL of a store with a path.
 type OfPath = fn(PathBuf) -> StoreUrl;
@@ -36,11 +53,11 @@ const PATHS: [(&str, OfPath); 4] =
     [("redb", StoreUrl::Redb), ("fjall", StoreUrl::Fjall), ("sqlite", StoreUrl::Sqlite), ("files", StoreUrl::Files)];
 
 impl StoreUrl {
-    /// The file or folder that the store is in; `None` where it is in memory.
+    /// The file or folder that the store is in; `None` where it is in memory or on a server.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Redb(path) | Self::Fjall(path) | Self::Sqlite(path) | Self::Files(path) => Some(path),
-            Self::Memory => None,
+            Self::Memory | Self::Postgres(_) | Self::Redis(_) => None,
         }
     }
 
@@ -58,14 +75,26 @@ impl FromStr for StoreUrl {
     type Err = InvalidStoreUrl;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |reason: String| Err(InvalidStoreUrl { text: text.escape_debug().to_string(), reason });
+        let refuse = |reason: String| {
+            let text = without_passwords(text).escape_debug().to_string();
+            Err(InvalidStoreUrl { text, reason })
+        };
         let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
         if scheme == "memory" {
             return if text == "memory:" { Ok(Self::Memory) } else { refuse("write 'memory:'".to_owned()) };
         }
+        if let Some((_, make)) = SERVERS.iter().find(|(name, _)| *name == scheme) {
+            let names_one = rest.strip_prefix("//").is_some_and(|rest| !rest.is_empty());
+            // What follows is the engine's to read.
+            return if names_one {
+                Ok(make(ServerUrl::new(text)))
+            } else {
+                refuse(format!("write '{scheme}://HOST/...'"))
+            };
+        }
         let Some((_, make)) = PATHS.iter().find(|(name, _)| *name == scheme) else {
             let names = PATHS.map(|(name, _)| format!("'{name}:'")).join(", ");
-            return refuse(format!("it begins with {names}, or is 'memory:'"));
+            return refuse(format!("it begins with {names}, 'postgres://' or 'redis://', or is 'memory:'"));
         };
         match rest {
             "" => refuse(format!("a path follows '{scheme}:'")),
@@ -84,6 +113,7 @@ impl fmt::Display for StoreUrl {
             Self::Fjall(_) => "fjall",
             Self::Sqlite(_) => "sqlite",
             Self::Files(_) => "files",
+            Self::Postgres(url) | Self::Redis(url) => return url.fmt(f),
         };
         write!(f, "{scheme}:{}", self.path().unwrap_or(Path::new("")).display())
     }

@@ -8,9 +8,12 @@ use crate::support::{Case, Named, cases, fresh, holds, ok, same};
 
 pub(crate) const CASES: &[Named] = cases![capabilities_tell_the_limits, status_follows_what_happens];
 
+/// What an engine is called.
+const ENGINES: [&str; 7] = ["memory", "redb", "fjall", "sqlite", "files", "postgres", "redis"];
+
 fn capabilities_tell_the_limits() -> Case {
     let told = capabilities::get();
-    holds("the engine has a name", ["memory", "redb", "fjall", "sqlite", "files"].contains(&told.engine.as_str()))?;
+    holds("the engine has a name", ENGINES.contains(&told.engine.as_str()))?;
     same(told.durable, told.engine != "memory")?;
     same((told.transactions, told.history, told.expiry), (true, true, true))?;
     same(told.max_key_bytes, 2048)?;

@@ -154,6 +154,16 @@ pub(crate) fn maybe_bytes(value: Value) -> Result<Option<Bytes>, ServerError> {
         Value::BulkString(bytes) => Ok(Some(bytes.into())),
         Value::SimpleString(text) => Ok(Some(text.into())),
         Value::Nil => Ok(None),
+        // How it begins, and the rest.
+        Value::Array(parts) => {
+            let mut whole = Vec::new();
+            for part in parts {
+                let Value::BulkString(part) = part else { return Err(strange("a part of a value")) };
+                whole.reserve_exact(part.len());
+                whole.extend_from_slice(&part);
+            }
+            Ok(Some(whole.into()))
+        }
         _ => Err(strange("a value")),
     }
 }

@@ -158,8 +158,10 @@ impl Servers {
         scope: &[u8],
         arguments: &Arguments<'_>,
     ) -> Result<Value, Failure> {
-        // Any name in the slot will do.
         let key = name(&self.target.prefix, scope, "h");
+        // A key that never is: so nothing is run while a part of the slot's keys is on its way to another node.
+        let never = name(&self.target.prefix, scope, "-");
+        let keys: &[&[u8]] = if self.target.cluster { &[&key, &never] } else { &[&key] };
         let slot = if self.target.cluster { usize::from(slot(&key)) } else { 0 };
         let scope = if self.target.cluster { scope } else { &[] };
         let mut node = self.node_of(slot).await?;
@@ -169,7 +171,8 @@ impl Servers {
                 Ok(link) => {
                     let command = |verb, script| {
                         let mut command = redis::cmd(verb);
-                        command.arg(script).arg(1).arg(&key).arg(&self.target.prefix).arg(scope).arg(&link.run);
+                        command.arg(script).arg(keys.len()).arg(keys);
+                        command.arg(&self.target.prefix).arg(scope).arg(&link.run);
                         arguments(&mut command);
                         command
                     };

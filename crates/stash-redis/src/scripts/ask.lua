@@ -19,41 +19,48 @@ end
 -- Only then are there keys in `k` that are not there.
 local is_aside = call('EXISTS', CHANGED) == 1
 
--- What a key was at the snapshot, if it was changed since: true and its value, or false.
+-- What a key was at the snapshot, if it was changed since: true, how its value began or false, and the name of its rest.
 local function earlier(key, changes)
   for change in string.gmatch(changes, '%d+') do
     if tonumber(change) > number then
       local kept = call('HGET', KEPT, change .. ':' .. key)
-      return true, string.sub(kept, 1, 1) == '1' and string.sub(kept, 2)
+      if string.sub(kept, 1, 1) == '0' then return true, false end
+      return true, string.sub(kept, 2), KEPT .. ':' .. change .. ':' .. key
     end
   end
   return false
 end
 
+-- How the values of some keys begin, false where there is none; and the names of their rests where there are any.
+local function beginnings(owner, keys, from, to)
+  local begun, rests = call('HMGET', name(owner, 'v'), unpack(keys, from, to)), {}
+  local changes = number and is_aside and call('HMGET', CHANGED, unpack(keys, from, to))
+  for n = 1, to - from + 1 do
+    local key, was, rest = keys[from + n - 1], false, nil
+    if changes and changes[n] then
+      local is_earlier
+      is_earlier, was, rest = earlier(key, changes[n])
+      if is_earlier then begun[n] = was end
+    end
+    if begun[n] and #begun[n] == WHOLE then rests[n] = rest or name(owner, 't') .. ':' .. key end
+  end
+  return begun, rests
+end
+
 -- The values of some keys of a namespace; nothing where they have more bytes than `most`.
 local function values(owner, keys, most)
-  local v, t = name(owner, 'v'), name(owner, 't')
   local found, bytes = {}, 0
   for from = 1, #keys, PIECE do
     local to = math.min(from + PIECE - 1, #keys)
-    local begun = call('HMGET', v, unpack(keys, from, to))
-    local changes = number and is_aside and call('HMGET', CHANGED, unpack(keys, from, to))
+    local begun, rests = beginnings(owner, keys, from, to)
     for n = 1, to - from + 1 do
-      local key, value = keys[from + n - 1], begun[n]
-      local is_earlier = false
-      if changes and changes[n] then
-        local was
-        is_earlier, was = earlier(key, changes[n])
-        if is_earlier then value = was end
+      local value, rest = begun[n], rests[n]
+      if value and most then
+        bytes = bytes + #value + (rest and call('STRLEN', rest) or 0)
+        if bytes > most then return false end
       end
-      if value then
-        local has_rest = not is_earlier and #value == WHOLE
-        if most then
-          bytes = bytes + #value + (has_rest and call('HSTRLEN', t, key) or 0)
-          if bytes > most then return false end
-        end
-        if has_rest then value = value .. call('HGET', t, key) end
-      end
+      -- In two pieces: to put them together would be one copy more.
+      if rest then value = { value, call('GET', rest) } end
       found[#found + 1] = value
     end
   end
@@ -63,7 +70,7 @@ end
 -- Adds the entries of a namespace between two bounds to a page. Tells whether the page is full, and whether there was
 -- anything.
 local function take(page, owner, low, high)
-  local k, v, t = name(owner, 'k'), name(owner, 'v'), name(owner, 't')
+  local k = name(owner, 'k')
   local looks = page.bytes > 0 or is_aside
   local piece, any = 128, false
   while true do
@@ -76,28 +83,29 @@ local function take(page, owner, low, high)
     end
     if #keys == 0 then return false, any end
     any = true
-    local begun = looks and call('HMGET', v, unpack(keys))
-    local changes = number and is_aside and call('HMGET', CHANGED, unpack(keys))
+    local begun, rests
+    if looks then begun, rests = beginnings(owner, keys, 1, #keys) end
     for n, key in ipairs(keys) do
-      local value, is_earlier = '', false
-      if begun then value = begun[n] end
-      if changes and changes[n] then
-        local was
-        is_earlier, was = earlier(key, changes[n])
-        if is_earlier then value = was end
-      end
+      local value, rest = '', nil
+      if looks then value, rest = begun[n], rests[n] end
       if value then
         if page.count >= page.limit or (page.count > 0 and page.size >= page.most) then
           page[1] = 1
           return true, any
         end
-        if page.bytes == 0 then
-          value = ''
-        elseif page.bytes > WHOLE and #value == WHOLE and not is_earlier then
-          value = value .. call('HGET', t, key)
-        end
         if #value > page.bytes then value = string.sub(value, 1, page.bytes) end
-        page.size = page.size + math.max(0, #key - page.key_bytes) + math.max(0, #value - page.value_bytes)
+        local size = #value
+        if rest and page.bytes > WHOLE then
+          local more
+          if page.bytes < 2 ^ 40 then
+            more = call('GETRANGE', rest, 0, page.bytes - WHOLE - 1)
+          else
+            more = call('GET', rest)
+          end
+          size = size + #more
+          value = { value, more }
+        end
+        page.size = page.size + math.max(0, #key - page.key_bytes) + math.max(0, size - page.value_bytes)
         page.count = page.count + 1
         page[#page + 1] = key
         page[#page + 1] = value

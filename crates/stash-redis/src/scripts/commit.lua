@@ -35,10 +35,17 @@ local function set_aside(key, values, rests)
   -- It was set aside since the newest snapshot began, so nobody sees what it is now.
   if before and tonumber(string.match(before, '(%d+)$')) > newest then return end
   local value = call('HGET', values, key)
-  if value and #value == WHOLE then value = value .. (call('HGET', rests, key) or '') end
-  call('HSET', KEPT, number .. ':' .. key, value and '1' .. value or '0')
+  local change = number .. ':' .. key
+  if value and #value == WHOLE then
+    call('RENAME', rests .. key, KEPT .. ':' .. change)
+    -- On disk and on replicas it still has its old name, and is removed or replaced there.
+    logged()
+    call('SET', rests .. key, '')
+    unlogged()
+  end
+  call('HSET', KEPT, change, value and '1' .. value or '0')
   call('HSET', CHANGED, key, before and before .. ' ' .. number or number)
-  call('ZADD', DROPS, number, number .. ':' .. key)
+  call('ZADD', DROPS, number, change)
 end
 
 -- Calls with the arguments from `first` to `last`, in pieces; adds up what that answers.
@@ -50,11 +57,12 @@ local function pieces(command, key, first, last)
   return sum
 end
 
--- The same for every second argument.
-local function keys_of(first, last, each)
-  for from = first, last, PIECE do
+-- Every `step`th argument with something before it, in pieces.
+local function keys_of(first, last, step, before, each)
+  local piece = PIECE / 2 * step
+  for from = first, last, piece do
     local keys = {}
-    for n = from, math.min(from + PIECE - 1, last), 2 do keys[#keys + 1] = ARGV[n] end
+    for n = from, math.min(from + piece - 1, last), step do keys[#keys + 1] = before .. ARGV[n] end
     each(keys)
   end
 end
@@ -63,6 +71,7 @@ while at < #ARGV do
   local owner = arg()
   local puts, rests, removals, places = tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg())
   local v, k, t = name(owner, 'v'), name(owner, 'k'), name(owner, 't')
+  local rests_of = t .. ':'
   local put, rest = at + 1, at + 1 + puts * 2
   local removal = rest + rests * 2
   local place = removal + removals
@@ -70,8 +79,8 @@ while at < #ARGV do
 
   if newest then
     unlogged()
-    for n = put, rest - 2, 2 do set_aside(ARGV[n], v, t) end
-    for n = removal, place - 1 do set_aside(ARGV[n], v, t) end
+    for n = put, rest - 2, 2 do set_aside(ARGV[n], v, rests_of) end
+    for n = removal, place - 1 do set_aside(ARGV[n], v, rests_of) end
     logged()
   end
   if held then
@@ -82,12 +91,14 @@ while at < #ARGV do
     end
     logged()
   end
+  -- It says that there are rests, which most namespaces do not have.
   if call('EXISTS', t) == 1 then
-    keys_of(put, rest - 1, function(keys) call('HDEL', t, unpack(keys)) end)
-    pieces('HDEL', t, removal, place - 1)
+    local function remove(names) call('UNLINK', unpack(names)) end
+    keys_of(put, rest - 1, 2, rests_of, remove)
+    keys_of(removal, place - 1, 1, rests_of, remove)
   end
   if pieces('HSET', v, put, rest - 1) > 0 then
-    keys_of(put, rest - 1, function(keys)
+    keys_of(put, rest - 1, 2, '', function(keys)
       local members = {}
       for n, key in ipairs(keys) do
         members[n * 2 - 1], members[n * 2] = 0, key
@@ -96,7 +107,10 @@ while at < #ARGV do
     end)
     for n = place, at do call('ZADD', name('', 'i'), 0, ARGV[n]) end
   end
-  pieces('HSET', t, rest, removal - 1)
+  if rests > 0 then
+    call('SET', t, 1)
+    for n = rest, removal - 1, 2 do call('SET', rests_of .. ARGV[n], ARGV[n + 1]) end
+  end
   if removals > 0 then
     pieces('HDEL', v, removal, place - 1)
     pieces('ZREM', k, removal, place - 1)

@@ -3,8 +3,9 @@
 -- No two strings are ever compared with '<' here: Lua does that by the server's locale. Sorted sets compare bytes.
 local call = redis.call
 local PREFIX, SCOPE, RUN = ARGV[1], ARGV[2], ARGV[3]
--- Bytes of a value that are kept in `v`; the rest is in `t`, so that who wants to know only how a value begins need not
--- wait until the server has copied the whole of it. A value has a rest, maybe an empty one, if it has so many bytes in `v`.
+-- Bytes of a value that are kept in `v`; the rest is a string of its own, so that whoever wants to know only how a value
+-- begins need not wait until the server has copied the whole of it, and what is set aside is only given another name. A
+-- value has a rest, maybe an empty one, if it has so many bytes in `v`.
 local WHOLE = 1024
 -- Arguments of one call: Lua's stack has room for some 8000.
 local PIECE = 4000
@@ -50,6 +51,7 @@ local function tidy(most)
   local oldest = call('ZRANGE', HELD, 0, 0, 'WITHSCORES')[2] or '+inf'
   for _, change in ipairs(call('ZRANGEBYSCORE', DROPS, '-inf', oldest, 'LIMIT', 0, most)) do
     local key = string.match(change, '^%d+:(.*)$')
+    if call('HSTRLEN', KEPT, change) > WHOLE then call('UNLINK', KEPT .. ':' .. change) end
     call('HDEL', KEPT, change)
     call('ZREM', DROPS, change)
     -- The oldest comes first.

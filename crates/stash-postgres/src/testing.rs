@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a server may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server of the test's own.
 pub struct TestServer {
@@ -95,6 +95,7 @@ impl TestServer {
     }
 
     /// A server on a copy of the files as they are at this moment, as if this one's machine had failed.
+    #[must_use]
     pub fn crashed(&self) -> Self {
         let mut copy = Self::in_folder(self.programs.clone(), self.folder.path().parent());
         self.freeze();

@@ -63,7 +63,9 @@ impl Asking {
         let lane = if questions.iter().any(may_be_large) { Lane::Bulk } else { Lane::Ask };
         let write = |command: &mut Cmd| {
             state.write(command);
-            questions.iter().for_each(|question| question.write(command));
+            for question in questions {
+                question.write(command);
+            }
         };
         let mut answer = self.servers.run(lane, &script::ASK, scope, &write).await;
         // It cannot write now, and need not.

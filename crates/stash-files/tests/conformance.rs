@@ -73,11 +73,11 @@ fn every_chain_keeps_its_promises() {
 }
 
 #[test]
-fn every_chain_keeps_its_promises_with_files_written_later() {
-    storage::run(Folders::new(FilesOptions::default().apply_after));
+fn every_chain_answers_as_the_model_does() {
+    model::check(Folders::at_once());
 }
 
 #[test]
-fn every_chain_answers_as_the_model_does() {
-    model::check(Folders::at_once());
+fn every_chain_answers_as_the_model_does_with_files_written_later() {
+    model::check(Folders::new(FilesOptions::default().apply_after));
 }

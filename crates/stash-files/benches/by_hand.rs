@@ -2,7 +2,7 @@
 //! what is written, a file read for what is read. Both sides in turn, in one folder; every ratio is of neighbours. It prints
 //! figures and never asserts one.
 //!
-//! `cargo bench -p stash-files`; with `-- keys N` instead what opening a store of N keys takes, and what they take in memory.
+//! `cargo bench -p stash-files`; with `-- WORD` only those with the word in their name; with `-- keys N` instead what opening a store of N keys takes, and what they take in memory.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss)]
 
@@ -69,6 +69,10 @@ fn median(figures: &mut [f64]) -> f64 {
 
 /// Runs both sides in turn and prints what they took.
 fn contest(what: &str, rounds: usize, mut by_hand: impl FnMut(usize), mut engine: impl FnMut(usize)) {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if wanted.is_some_and(|wanted| !what.contains(&wanted)) {
+        return;
+    }
     let (mut by_hand_took, mut engine_took, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..=rounds + rounds / 10 {
         let (one, other) = if round % 2 == 0 {

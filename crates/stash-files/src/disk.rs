@@ -94,7 +94,17 @@ impl Disk for RealDisk {
     }
 
     fn read(&self, path: &Path, most: u64, into: &mut Vec<u8>) -> io::Result<()> {
-        File::open(path)?.take(most).read_to_end(into).map(drop)
+        /// More is not worth being filled with zeros first.
+        const SMALL: u64 = 64 * 1024;
+        let mut file = File::open(path)?;
+        let start = into.len();
+        let Some(room) = usize::try_from(most).ok().filter(|_| (1..=SMALL).contains(&most)) else {
+            return file.take(most).read_to_end(into).map(drop);
+        };
+        into.resize(start + room, 0);
+        let read = read_small(&mut file, into.get_mut(start..).unwrap_or_default());
+        into.truncate(start + *read.as_ref().unwrap_or(&0));
+        read.map(drop)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -121,6 +131,26 @@ impl Disk for RealDisk {
         // More make it no quicker.
         8
     }
+}
+
+/// Reads a file that is expected to end before the room does. Where it does so by one byte, that is seen without asking
+/// again.
+fn read_small(file: &mut File, room: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while let Some(left) = room.get_mut(read..).filter(|left| !left.is_empty()) {
+        match file.read(left) {
+            Ok(0) => break,
+            Ok(bytes) => {
+                read += bytes;
+                if read + 1 == room.len() {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
 
 impl DiskFile for File {

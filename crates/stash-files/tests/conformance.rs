@@ -23,7 +23,10 @@ struct Folders {
 impl Folders {
     /// Files are written that long after a commit.
     fn new(apply_after: Duration) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        // In memory where the system has a place for that: the suite makes some hundred thousand files, and what a disk keeps
+        // is tested elsewhere.
+        let memory = tempfile::tempdir_in("/dev/shm");
+        let folder = memory.or_else(|_| tempfile::tempdir()).unwrap();
         Self { folder, made: AtomicUsize::new(0), apply_after }
     }
 
@@ -73,11 +76,11 @@ fn every_chain_keeps_its_promises() {
 }
 
 #[test]
-fn every_chain_keeps_its_promises_with_files_written_later() {
-    storage::run(Folders::new(FilesOptions::default().apply_after));
+fn every_chain_answers_as_the_model_does() {
+    model::check(Folders::at_once());
 }
 
 #[test]
-fn every_chain_answers_as_the_model_does() {
-    model::check(Folders::at_once());
+fn every_chain_answers_as_the_model_does_with_files_written_later() {
+    model::check(Folders::new(FilesOptions::default().apply_after));
 }

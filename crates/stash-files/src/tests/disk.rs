@@ -1,8 +1,9 @@
 //! A file system in memory that keeps what a power cut would keep, and fails when told to. For tests only.
 //!
-//! It is worse than any real one: what a sync could not write is not written by a later one either. What was written to a file and not synced is kept or lost sector by sector, and each name
-//! in a folder that was not synced since is as it was at any moment since then, whatever became of the others: a file that
-//! was renamed may be found under both names, or under neither.
+//! It is worse than any real one: what a sync could not write is not written by a later one either; what was written to a
+//! file and not synced is kept or lost sector by sector; and each name in a folder that was not synced since is as it was at
+//! any moment since then, whatever became of the others: a file that was renamed may be found under both names, or under
+//! neither.
 
 use std::collections::BTreeMap;
 use std::io;

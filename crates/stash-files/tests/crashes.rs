@@ -420,19 +420,23 @@ async fn a_value_that_looks_like_a_commit_changes_nothing() {
 async fn a_record_that_came_and_went_before_it_had_a_file_leaves_no_folder_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
-    let later = FilesOptions { apply_after: std::time::Duration::from_hours(1), ..FilesOptions::default() };
-    let engine = FilesEngine::open(&path, &later).unwrap();
+    let engine = open(&path, &at_once());
     engine.update(put(b"ra/b/c/stays", b"v")).await.unwrap();
-    engine.update(put(b"ra/b/c\x1fgone/k", b"v")).await.unwrap();
-    let remove = act(|_, writes| {
-        writes.remove(Bytes::from_static(b"ra/b/c\x1fgone/k"));
-        Ok(())
-    });
-    engine.update(remove).await.unwrap();
+    // Each in a folder of its own, at whatever moment files are written.
+    for n in 0..300 {
+        let key = format!("ra/b/c\x1fgone{n}/k");
+        engine.update(put(key.as_bytes(), b"v")).await.unwrap();
+        for _ in 0..2 {
+            let key = Bytes::from(key.clone());
+            let remove = act(move |_, writes| {
+                writes.remove(key.clone());
+                Ok(())
+            });
+            engine.update(remove).await.unwrap();
+        }
+    }
+    assert_eq!(engine.status().failure, None);
     drop(engine);
-    let engine = FilesEngine::open(&path, &at_once()).unwrap();
+    let engine = open(&path, &at_once());
     assert_eq!(contents(&engine).await.len(), 1);
-    // And it can have one yet.
-    engine.update(put(b"ra/b/c\x1fgone/k", b"v")).await.unwrap();
-    assert_eq!(contents(&engine).await.len(), 2);
 }

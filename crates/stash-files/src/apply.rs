@@ -132,9 +132,15 @@ impl Applier {
             self.put_in_place(file, &mut touched)?;
         }
         self.remove_empty_folders(&files, &mut touched);
-        let touched: Vec<PathBuf> = touched.iter().map(|folder| root.below(folder)).collect();
+        let with_files: BTreeSet<&str> =
+            files.iter().filter(|file| file.change.new.is_some()).map(|file| file.path.folder()).collect();
+        let touched: Vec<&String> = touched.iter().collect();
         each(root.disk().threads(), &touched, |folder| {
-            root.disk().sync_folder(folder).at("syncing", folder.display())
+            let path = root.below(folder);
+            let synced = root.disk().sync_folder(&path);
+            // Of records that came and went before they had a file, there may never have been a folder.
+            let synced = if with_files.contains(folder.as_str()) { synced } else { unless_missing(synced) };
+            synced.at("syncing", path.display())
         })?;
         self.index.add(batch)?;
         for FileChange { change, .. } in &files {

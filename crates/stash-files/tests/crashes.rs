@@ -415,3 +415,28 @@ async fn a_value_that_looks_like_a_commit_changes_nothing() {
         fs::remove_dir_all(&copy).unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_record_that_came_and_went_before_it_had_a_file_leaves_no_folder_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let engine = open(&path, &at_once());
+    engine.update(put(b"ra/b/c/stays", b"v")).await.unwrap();
+    // Each in a folder of its own, at whatever moment files are written.
+    for n in 0..300 {
+        let key = format!("ra/b/c\x1fgone{n}/k");
+        engine.update(put(key.as_bytes(), b"v")).await.unwrap();
+        for _ in 0..2 {
+            let key = Bytes::from(key.clone());
+            let remove = act(move |_, writes| {
+                writes.remove(key.clone());
+                Ok(())
+            });
+            engine.update(remove).await.unwrap();
+        }
+    }
+    assert_eq!(engine.status().failure, None);
+    drop(engine);
+    let engine = open(&path, &at_once());
+    assert_eq!(contents(&engine).await.len(), 1);
+}

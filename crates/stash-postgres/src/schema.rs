@@ -23,10 +23,10 @@ fn tables(sql: &Sql) -> String {
     );
     if sql.dialect == Dialect::Postgres {
         // The beginning of a value is read without the rest; heads change in place.
-        text.push_str(&format!(
+        text.extend([format!(
             "ALTER TABLE {s}.entries ALTER COLUMN value SET STORAGE EXTERNAL; \
              ALTER TABLE {s}.heads SET (fillfactor = 50);"
-        ));
+        )]);
     }
     text
 }
@@ -86,22 +86,20 @@ async fn make(client: &Client, sql: &Sql, schema: &str) -> Result<Found, Failure
         let s = sql.schema();
         let mut text = String::new();
         if found == Found::NoSchema {
-            text.push_str(&format!("CREATE SCHEMA IF NOT EXISTS {s};"));
+            text.extend([format!("CREATE SCHEMA IF NOT EXISTS {s};")]);
         }
         let first = if let Found::Store(version) = found { version } else { 0 };
         if first == 0 {
-            text.push_str(&format!(
-                "CREATE TABLE IF NOT EXISTS {s}.meta (name text PRIMARY KEY, value text NOT NULL);"
-            ));
+            text.extend([format!("CREATE TABLE IF NOT EXISTS {s}.meta (name text PRIMARY KEY, value text NOT NULL);")]);
         }
         for step in STEPS.iter().skip(first) {
             text.push_str(&step(sql));
         }
-        text.push_str(&format!(
+        text.extend([format!(
             "INSERT INTO {s}.meta (name, value) VALUES ('format', '{}') \
              ON CONFLICT (name) DO UPDATE SET value = excluded.value;",
             STEPS.len()
-        ));
+        )]);
         client.batch_execute(&text).await.map_err(Failure::NotPrepared)?;
     }
     client.batch_execute("COMMIT").await.map_err(Failure::Sent)?;

@@ -60,16 +60,14 @@ impl Snapshots {
 
     /// A connection for one user.
     pub(crate) async fn hold(self: &Arc<Self>) -> Result<Held, ServerError> {
-        let permit = match tokio::time::timeout(WAIT, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => permit,
-            _ => {
-                let reason = format!(
-                    "{} transactions and long reads are under way on PostgreSQL, which is the limit (`snapshots`); try \
-                     again later",
-                    self.most
-                );
-                return Err(ServerError::Refused(StorageError::Unavailable { reason }));
-            }
+        let waiting = tokio::time::timeout(WAIT, Arc::clone(&self.permits).acquire_owned());
+        let Ok(Ok(permit)) = waiting.await else {
+            let reason = format!(
+                "{} transactions and long reads are under way on PostgreSQL, which is the limit (`snapshots`); try \
+                 again later",
+                self.most
+            );
+            return Err(ServerError::Refused(StorageError::Unavailable { reason }));
         };
         let idle = {
             let mut idle = self.idle.lock();

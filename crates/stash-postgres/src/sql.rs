@@ -154,6 +154,8 @@ impl Sql {
         )
     }
 
+    // Each is a part of the statement that is there or not.
+    #[allow(clippy::fn_params_excessive_bools)]
     fn fetch(&self, keys: bool, heads: bool, forward: bool, backward: bool) -> String {
         let s = &self.schema;
         let (mut parts, mut parameters) = (Vec::new(), 0);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a server may take to start or to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A server of the test's own.
 pub struct TestServer {
@@ -95,6 +95,7 @@ impl TestServer {
     }
 
     /// A server on a copy of the files as they are at this moment, as if this one's machine had failed.
+    #[must_use]
     pub fn crashed(&self) -> Self {
         let mut copy = Self::in_folder(self.programs.clone(), self.folder.path().parent());
         self.freeze();
@@ -303,6 +304,7 @@ fn other_user() -> Option<(u32, u32)> {
 
 impl TestServer {
     /// A standby of this server, which follows it.
+    #[must_use]
     pub fn standby(&self) -> Self {
         let mut copy = Self::in_folder(self.programs.clone(), self.folder.path().parent());
         let from = format!("host=127.0.0.1 port={} user=stash", self.port);
@@ -336,8 +338,6 @@ impl TestServer {
 
     /// Makes a standby the server that takes writes.
     pub fn promote(&self) {
-        // What it was told to wait for is the standby itself.
-        self.configure("synchronous_standby_names = ''");
         let done = self.command("pg_ctl").args(["promote", "-w", "-D"]).arg(self.data()).output().expect("pg_ctl runs");
         assert!(done.status.success(), "pg_ctl promote: {}", String::from_utf8_lossy(&done.stderr));
     }
@@ -349,36 +349,44 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one of so many MiB. `None`, with a line that says so, where that is not allowed.
-    pub fn mount(mebibytes: usize) -> Option<Self> {
+    /// Mounts one of so many MiB that belongs to the server's user. `None`, with a line that says so, where that is not
+    /// allowed.
+    pub fn mount(mebibytes: usize, server: &TestServer) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("stash-disk-").tempdir().expect("a temporary folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a folder of ours");
         let size = format!("size={mebibytes}m,mode=0755");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
         if !mounted.is_ok_and(|mounted| mounted.status.success()) {
             let _ = writeln!(std::io::stderr(), "skipped: a full disk, because only root may mount a small one");
             return None;
         }
-        Some(Self { folder })
+        let disk = Self { folder };
+        fs::create_dir(disk.space()).expect("a folder on it");
+        if let Some((user, group)) = server.user {
+            chown(disk.space(), Some(user), Some(group)).expect("a folder for the server's user");
+        }
+        Some(disk)
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        self.folder.path()
+    /// An empty folder on it, which belongs to the server's user.
+    pub fn space(&self) -> PathBuf {
+        self.folder.path().join("space")
     }
 
-    /// Leaves so many MiB of it.
-    pub fn fill(&self, mebibytes: usize) {
-        let mut file = fs::File::create(self.folder.path().join("filling")).expect("a file");
-        let piece = vec![1; 1 << 20];
+    /// Leaves no room.
+    pub fn fill(&self) {
+        let mut file = fs::File::create(self.filling()).expect("a file");
+        let piece = vec![1; 1 << 16];
         while file.write_all(&piece).is_ok() {}
-        let length = file.metadata().expect("its length").len();
-        let left = u64::try_from(mebibytes << 20).expect("a size");
-        file.set_len(length.saturating_sub(left)).expect("room");
     }
 
     /// Gives the room back.
     pub fn free(&self) {
-        fs::remove_file(self.folder.path().join("filling")).expect("what fills it");
+        fs::remove_file(self.filling()).expect("what fills it");
+    }
+
+    fn filling(&self) -> PathBuf {
+        self.folder.path().join("filling")
     }
 }
 

@@ -137,8 +137,12 @@ async fn tls_is_checked_as_the_url_says() {
         made.is_ok_and(|made| made.status.success())
     };
     let made = openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout @ca.key -out @ca.pem")
-        && openssl("req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout @server.key -out @server.csr")
-        && openssl("x509 -req -in @server.csr -CA @ca.pem -CAkey @ca.key -days 2 -copy_extensions copy -out @server.crt")
+        && openssl(
+            "req -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout @server.key -out @server.csr",
+        )
+        && openssl(
+            "x509 -req -in @server.csr -CA @ca.pem -CAkey @ca.key -days 2 -copy_extensions copy -out @server.crt",
+        )
         && openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout @other.key -out @other.pem");
     if !made {
         assert!(std::env::var_os("CI").is_none(), "openssl is missing: install it");
@@ -152,7 +156,7 @@ async fn tls_is_checked_as_the_url_says() {
         format!("postgres://stash@{host}:{}/postgres?hostaddr=127.0.0.1&schema={schema}&sslmode={mode}", server.port())
     };
     let (ca, other) = (format!("&sslrootcert={}", path("ca.pem")), format!("&sslrootcert={}", path("other.pem")));
-    for (host, mode, certificates, works) in [
+    for (n, (host, mode, certificates, works)) in [
         ("localhost", "disable", "", true),
         ("localhost", "prefer", "", true),
         ("localhost", "require", "", true),
@@ -164,15 +168,21 @@ async fn tls_is_checked_as_the_url_says() {
         ("localhost", "verify-full", &other, false),
         ("localhost", "verify-full", "&sslrootcert=/nowhere.pem", false),
         ("localhost", "verify-full", &ca, true),
-    ] {
-        let opened = open_engine(&format!("{}{certificates}", url(host, mode)), &options()).await;
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let url = format!("{}{certificates}&application_name=tls{n}", url(host, mode));
+        let opened = open_engine(&url, &options()).await;
         match opened {
             Ok(engine) => {
                 assert!(works, "{host} {mode} {certificates}");
                 increment(&engine, "rapp/a/1/n").await.unwrap();
                 let encrypted = "SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
-                                 WHERE a.application_name = 'stash'";
-                let encrypted: bool = client(&server.url()).await.query_one(encrypted, &[]).await.unwrap().get(0);
+                                 WHERE a.application_name = $1";
+                let name = format!("tls{n}");
+                let row = client(&server.url()).await.query_one(encrypted, &[&name]).await.unwrap();
+                let encrypted: bool = row.get(0);
                 assert_eq!(encrypted, mode != "disable", "{mode}");
             }
             Err(error) => assert!(!works, "{host} {mode} {certificates}: {error}"),

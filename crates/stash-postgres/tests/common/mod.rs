@@ -240,6 +240,13 @@ impl Drop for Proxy {
     }
 }
 
+/// Where a piece goes.
+#[derive(Clone, Copy)]
+enum Direction {
+    Request,
+    Answer,
+}
+
 impl State {
     async fn carry(self: Arc<Self>, client: TcpStream) {
         let mut cuts = self.cuts.subscribe();
@@ -250,8 +257,8 @@ impl State {
         let (from_server, to_server) = server.into_split();
         tokio::select! {
             _ = cuts.changed() => {}
-            () = self.pass(from_client, to_server, &self.halved) => {}
-            () = self.pass(from_server, to_client, &self.lost) => {}
+            () = self.pass(from_client, to_server, Direction::Request) => {}
+            () = self.pass(from_server, to_client, Direction::Answer) => {}
         }
     }
 
@@ -259,8 +266,12 @@ impl State {
         &self,
         mut from: tokio::net::tcp::OwnedReadHalf,
         mut to: tokio::net::tcp::OwnedWriteHalf,
-        breaks: &AtomicU64,
+        direction: Direction,
     ) {
+        let breaks = match direction {
+            Direction::Request => &self.halved,
+            Direction::Answer => &self.lost,
+        };
         let (mut piece, mut held) = (vec![0; 64 * 1024], self.held.subscribe());
         loop {
             let Ok(length @ 1..) = from.read(&mut piece).await else { return };
@@ -272,8 +283,11 @@ impl State {
             let one_of = breaks.load(Ordering::Relaxed);
             let count = self.pieces.fetch_add(1, Ordering::Relaxed);
             let is_broken = one_of > 0 && count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32 < (1 << 32) / one_of;
-            let is_answer = std::ptr::eq(breaks, &self.lost);
-            let length = if !is_broken { length } else if is_answer { 0 } else { length / 2 };
+            let length = match (is_broken, direction) {
+                (false, _) => length,
+                (true, Direction::Answer) => 0,
+                (true, Direction::Request) => length / 2,
+            };
             if to.write_all(&piece[..length]).await.is_err() || is_broken {
                 return;
             }

@@ -164,8 +164,10 @@ impl Failure {
         match code {
             // 40003 is "it is not known whether it was applied", which CockroachDB says.
             "40001" | "40P01" => Ok(Outcome::Conflict),
-            // Another host's commit is stuck half-way on the wire, or the connection cannot be used for this.
-            "55P03" | "26000" | "0A000" | "25P02" | "53300" => Err(CommitError::NotSent(self.to_string())),
+            // Somebody works on the tables by hand, or another host's commit is stuck half-way on the wire.
+            "55P03" => Err(CommitError::NotSent(format!("somebody else holds a lock that the commit needs: {self}"))),
+            // The connection cannot be used for this.
+            "26000" | "0A000" | "25P02" | "53300" => Err(CommitError::NotSent(self.to_string())),
             "25006" => {
                 let text = "it takes no writes: it is a standby, or was made read-only";
                 Err(CommitError::NotSent(format!("{text} ({self})")))
@@ -198,7 +200,9 @@ impl Failure {
 
 /// Whether the session ends with it.
 fn is_fatal(error: &DbError) -> bool {
-    !matches!(error.parsed_severity(), Some(Severity::Error)) || error.code().code().starts_with("57P0")
+    // Not every server tells the severity in English too.
+    let is_error = error.parsed_severity().map_or(error.severity() == "ERROR", |severity| severity == Severity::Error);
+    !is_error || error.code().code().starts_with("57P0")
 }
 
 /// What happened, without the server's detail.

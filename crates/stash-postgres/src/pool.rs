@@ -2,6 +2,7 @@
 //! anybody; another takes its place.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -10,6 +11,9 @@ use tokio::sync::Notify;
 use crate::connector::{Connector, Purpose};
 use crate::error::Failure;
 use crate::link::Link;
+
+/// How long to make do with the connections that are there, where another one could not be had.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A few connections, which are opened as they are needed.
 pub(crate) struct Pool {
@@ -29,6 +33,7 @@ struct State {
     /// Attempts that failed, and why the last one did.
     failed: u64,
     failure: Option<String>,
+    failed_at: Option<Instant>,
 }
 
 impl Pool {
@@ -62,7 +67,11 @@ impl Pool {
                 }
                 failed.get_or_insert(state.failed);
                 // As long as none is open, one attempt is enough to find out.
-                let room = if least.is_none() { 1 } else { self.most - state.links.len().min(self.most) };
+                let room = match &least {
+                    None => 1,
+                    Some(_) if state.failed_at.is_some_and(|at| at.elapsed() < PAUSE) => 0,
+                    Some(_) => self.most - state.links.len().min(self.most),
+                };
                 if state.opening < room {
                     state.opening += 1;
                     self.handle.spawn(Arc::clone(self).open());
@@ -83,12 +92,13 @@ impl Pool {
             match opened {
                 Ok(link) => {
                     state.links.push(link);
-                    state.failure = None;
+                    (state.failure, state.failed_at) = (None, None);
                 }
                 Err(failure) => {
                     tracing::debug!("no connection to PostgreSQL: {failure}");
                     state.failed += 1;
                     state.failure = Some(failure.to_string());
+                    state.failed_at = Some(Instant::now());
                 }
             }
         }

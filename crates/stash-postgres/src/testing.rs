@@ -301,3 +301,97 @@ fn other_user() -> Option<(u32, u32)> {
     let user = find("postgres").or_else(|| find("nobody"));
     Some(user.expect("a user `postgres` or `nobody`, because PostgreSQL does not run as root"))
 }
+
+impl TestServer {
+    /// A standby of this server, which follows it.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let mut copy = Self::in_folder(self.programs.clone(), self.folder.path().parent());
+        let from = format!("host=127.0.0.1 port={} user=stash", self.port);
+        let mut command = self.command("pg_basebackup");
+        command.args(["--write-recovery-conf", "--checkpoint=fast", "--wal-method=stream", "-d", &from, "-D"]);
+        let made = command.arg(copy.data()).output().expect("pg_basebackup runs");
+        assert!(made.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&made.stderr));
+        copy.configure(&format!("port = {}", copy.port));
+        copy.run();
+        copy
+    }
+
+    /// Lets nobody but its superuser in without a password, from when its settings are read again.
+    pub fn demand_passwords(&self) {
+        let rules = "host all stash 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(self.data().join("pg_hba.conf"), rules).expect("its rules are written");
+    }
+
+    /// Lets it encrypt with this certificate and key, from when its settings are read again.
+    pub fn encrypt(&self, certificate: &Path, key: &Path) {
+        for (from, name, mode) in [(certificate, "server.crt", 0o644), (key, "server.key", 0o600)] {
+            let to = self.data().join(name);
+            fs::copy(from, &to).expect("a copy");
+            fs::set_permissions(&to, fs::Permissions::from_mode(mode)).expect("a file of ours");
+            if let Some((user, group)) = self.user {
+                chown(&to, Some(user), Some(group)).expect("a file for the server's user");
+            }
+        }
+        self.configure("ssl = on");
+    }
+
+    /// Makes a standby the server that takes writes.
+    pub fn promote(&self) {
+        let done = self.command("pg_ctl").args(["promote", "-w", "-D"]).arg(self.data()).output().expect("pg_ctl runs");
+        assert!(done.status.success(), "pg_ctl promote: {}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
+/// A disk with little room: a file system in memory, which only root may mount.
+pub struct SmallDisk {
+    folder: TempDir,
+}
+
+impl SmallDisk {
+    /// Mounts one of so many MiB that belongs to the server's user. `None`, with a line that says so, where that is not
+    /// allowed.
+    pub fn mount(mebibytes: usize, server: &TestServer) -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("stash-disk-").tempdir().expect("a temporary folder");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a folder of ours");
+        let size = format!("size={mebibytes}m,mode=0755");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+            let _ = writeln!(std::io::stderr(), "skipped: a full disk, because only root may mount a small one");
+            return None;
+        }
+        let disk = Self { folder };
+        fs::create_dir(disk.space()).expect("a folder on it");
+        if let Some((user, group)) = server.user {
+            chown(disk.space(), Some(user), Some(group)).expect("a folder for the server's user");
+        }
+        Some(disk)
+    }
+
+    /// An empty folder on it, which belongs to the server's user.
+    pub fn space(&self) -> PathBuf {
+        self.folder.path().join("space")
+    }
+
+    /// Leaves no room.
+    pub fn fill(&self) {
+        let mut file = fs::File::create(self.filling()).expect("a file");
+        let piece = vec![1; 1 << 16];
+        while file.write_all(&piece).is_ok() {}
+    }
+
+    /// Gives the room back.
+    pub fn free(&self) {
+        fs::remove_file(self.filling()).expect("what fills it");
+    }
+
+    fn filling(&self) -> PathBuf {
+        self.folder.path().join("filling")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}

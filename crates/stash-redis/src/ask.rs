@@ -102,9 +102,11 @@ impl Question {
         match self {
             Self::Values { keys, .. } => match answer {
                 Value::Nil => Ok(Answer::Values(None)),
-                Value::Array(values) if values.len() == keys.len() => {
-                    values.into_iter().map(maybe_bytes).collect::<Result<_, _>>().map(|values| Answer::Values(Some(values)))
-                }
+                Value::Array(values) if values.len() == keys.len() => values
+                    .into_iter()
+                    .map(maybe_bytes)
+                    .collect::<Result<_, _>>()
+                    .map(|values| Answer::Values(Some(values))),
                 _ => Err(strange("the number of values")),
             },
             Self::Range { .. } | Self::Everywhere { .. } => page(answer).map(Answer::Page),
@@ -142,7 +144,8 @@ pub(crate) fn read(questions: &[Question], answer: Value) -> Result<Option<(Stri
 
 /// There are more than the server should keep states for.
 pub(crate) fn too_many_snapshots() -> ServerError {
-    let reason = "too many snapshots are open on the server, of this host and of others: try again when some have ended";
+    let reason =
+        "too many snapshots are open on the server, of this host and of others: try again when some have ended";
     ServerError::Refused(stash_core::StorageError::Unavailable { reason: reason.to_owned() })
 }
 

@@ -55,7 +55,8 @@ async fn check(node: &Arc<Node>, allow_eviction: bool) -> Result<bool, OpenError
     let mut command = redis::cmd("INFO");
     command.arg("memory");
     let info = node.call(Lane::Ask, &command).await;
-    let info = info.map_err(|failure| OpenError::Unreachable { server: server.clone(), reason: failure.to_string() })?;
+    let info =
+        info.map_err(|failure| OpenError::Unreachable { server: server.clone(), reason: failure.to_string() })?;
     let policy = lines(info).remove("maxmemory_policy").unwrap_or_default();
     // Others take only what has a time to live, which nothing of a store has.
     if policy.starts_with("allkeys-") {
@@ -104,11 +105,14 @@ async fn mark(servers: &Servers) -> Result<(), OpenError> {
         Some(mark) if mark == MARK => Ok(()),
         Some(mark) => {
             let mark: String = String::from_utf8_lossy(&mark).chars().take(40).collect();
-            Err(not_ours(format!("its mark is {mark:?}, and this one knows {MARK:?}; use a newer Stash, or another prefix")))
+            Err(not_ours(format!(
+                "its mark is {mark:?}, and this one knows {MARK:?}; use a newer Stash, or another prefix"
+            )))
         }
-        None => {
-            Err(not_ours(format!("there are keys under the prefix '{}' and no mark of a store; use another prefix", target.prefix)))
-        }
+        None => Err(not_ours(format!(
+            "there are keys under the prefix '{}' and no mark of a store; use another prefix",
+            target.prefix
+        ))),
     }
 }
 

@@ -67,7 +67,8 @@ fn groups(commit: &Commit) -> BTreeMap<&[u8], Group<'_>> {
             group.removals.push(key);
             continue;
         };
-        let (begin, rest) = value.split_at_checked(WHOLE).map_or((&value[..], None), |(begin, rest)| (begin, Some(rest)));
+        let (begin, rest) =
+            value.split_at_checked(WHOLE).map_or((&value[..], None), |(begin, rest)| (begin, Some(rest)));
         group.puts.push((key, begin));
         group.rests.extend(rest.map(|rest| (key, rest)));
         if let Some(place) = place(key).filter(|place| group.places.last() != Some(place)) {
@@ -87,7 +88,8 @@ pub(crate) async fn apply(servers: &Servers, places: &Places, commit: &Commit) -
         let here = slot_of(&scope);
         let owners = commit.owners.iter().map(|expected| &expected.owner[..]).chain(groups.keys().copied());
         if owners.into_iter().any(|owner| slot_of(owner) != here) {
-            let reason = "a Redis cluster cannot commit to several components at once: each may be on another node".to_owned();
+            let reason =
+                "a Redis cluster cannot commit to several components at once: each may be on another node".to_owned();
             return Err(StorageError::Unsupported { reason }.into());
         }
         add_places(servers, places, groups.values().flat_map(|group| group.places.iter().cloned())).await?;
@@ -96,13 +98,19 @@ pub(crate) async fn apply(servers: &Servers, places: &Places, commit: &Commit) -
     let write = |command: &mut Cmd| {
         command.arg(commit.owners.len());
         for expected in &commit.owners {
-            let before = if expected.revision == 0 { Vec::new() } else { head_bytes(expected.revision, &expected.writers) };
+            let before =
+                if expected.revision == 0 { Vec::new() } else { head_bytes(expected.revision, &expected.writers) };
             command.arg(&expected.owner[..]).arg(before);
             command.arg(head_bytes(expected.head.revision, &expected.head.writers));
         }
         for (owner, group) in &groups {
             let places: &[Bytes] = if is_cluster { &[] } else { &group.places };
-            command.arg(*owner).arg(group.puts.len()).arg(group.rests.len()).arg(group.removals.len()).arg(places.len());
+            command
+                .arg(*owner)
+                .arg(group.puts.len())
+                .arg(group.rests.len())
+                .arg(group.removals.len())
+                .arg(places.len());
             for (key, value) in group.puts.iter().chain(&group.rests) {
                 command.arg(&key[..]).arg(*value);
             }
@@ -124,11 +132,7 @@ pub(crate) async fn apply(servers: &Servers, places: &Places, commit: &Commit) -
 }
 
 /// Makes sure that a cluster's index has the places, before anything is there.
-async fn add_places(
-    servers: &Servers,
-    known: &Places,
-    wanted: impl Iterator<Item = Bytes>,
-) -> Result<(), CommitError> {
+async fn add_places(servers: &Servers, known: &Places, wanted: impl Iterator<Item = Bytes>) -> Result<(), CommitError> {
     let places = known.unknown(wanted);
     if places.is_empty() {
         return Ok(());

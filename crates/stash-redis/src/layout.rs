@@ -40,7 +40,10 @@ pub(crate) fn slot(name: &[u8]) -> u16 {
         rest.get(..close).filter(|tag| !tag.is_empty())
     });
     let crc = tag.unwrap_or(name).iter().fold(0_u16, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 })
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
+        )
     });
     crc % SLOTS
 }
@@ -110,8 +113,8 @@ impl Ends {
     /// The namespace whose keys alone are in the range, where that can be seen.
     pub(crate) fn owner(&self, scan: &Scan) -> Option<Bytes> {
         let first = self.first.as_ref()?;
-        let within = self.last.as_ref() == Some(first)
-            || matches!(&scan.end, Bound::Excluded(end) if *end == place_end(first));
+        let within =
+            self.last.as_ref() == Some(first) || matches!(&scan.end, Bound::Excluded(end) if *end == place_end(first));
         within.then(|| Bytes::copy_from_slice(place_owner(first)))
     }
 }

@@ -45,8 +45,8 @@ use stash_shared::{SharedEngine, SharedOptions};
 
 pub use error::OpenError;
 pub use server::RedisServer;
-pub use snapshot::RedisSnapshot;
 use servers::Servers;
+pub use snapshot::RedisSnapshot;
 use target::Target;
 
 /// The engine: what all engines that several hosts share have in common, over Redis.

@@ -11,9 +11,7 @@ use futures_util::future::try_join_all;
 use redis::{Cmd, Value};
 use stash_core::engine::{EngineInfo, EngineStatus, Page, Scan};
 use stash_core::{BoxFuture, StorageError};
-use stash_shared::{
-    Commit, CommitError, CommitLimits, Fetched, Head, Heard, Outcome, Server, ServerError, Wanted,
-};
+use stash_shared::{Commit, CommitError, CommitLimits, Fetched, Head, Heard, Outcome, Server, ServerError, Wanted};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -107,7 +105,8 @@ impl Asking {
                 found.push(answers);
             }
             let heads = self.heads(groups.iter().map(|(owner, _)| owner)).await?;
-            let is_same = |(before, after): (&Option<Answer>, &Head)| matches!(before, Some(Answer::Head(head)) if head == after);
+            let is_same =
+                |(before, after): (&Option<Answer>, &Head)| matches!(before, Some(Answer::Head(head)) if head == after);
             if before.iter().zip(&heads).all(is_same) {
                 return Ok(found);
             }
@@ -307,7 +306,8 @@ async fn values(
         return Ok(Some(Vec::new()));
     }
     let (groups, order) = by_owner(keys);
-    let questions = groups.into_iter().map(|(owner, keys)| (owner.clone(), vec![Question::Values { owner, keys, most }]));
+    let questions =
+        groups.into_iter().map(|(owner, keys)| (owner.clone(), vec![Question::Values { owner, keys, most }]));
     let answers: Vec<Answer> = asking.now(questions.collect()).await?.into_iter().flatten().collect();
     if answers.iter().any(|answer| matches!(answer, Answer::Values(None))) {
         return Ok(None);

@@ -276,9 +276,6 @@ mod tests {
             range(6, 9, node(Value::Nil, 6380)),
             Value::Nil,
         ]);
-        assert_eq!(
-            ranges(answer, "seed:7000"),
-            [(0, 5, "10.0.0.1:6379".to_owned()), (6, 9, "seed:6380".to_owned())]
-        );
+        assert_eq!(ranges(answer, "seed:7000"), [(0, 5, "10.0.0.1:6379".to_owned()), (6, 9, "seed:6380".to_owned())]);
     }
 }

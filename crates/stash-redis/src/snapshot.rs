@@ -106,8 +106,11 @@ impl RedisSnapshot {
 
     async fn values(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, ServerError> {
         let (groups, order) = by_owner(keys);
-        let questions =
-            groups.iter().map(|(owner, keys)| Question::Values { owner: owner.clone(), keys: keys.clone(), most: None });
+        let questions = groups.iter().map(|(owner, keys)| Question::Values {
+            owner: owner.clone(),
+            keys: keys.clone(),
+            most: None,
+        });
         let questions: Vec<_> = questions.collect();
         let mut answers = Vec::with_capacity(questions.len());
         if self.asking.servers.is_cluster() {

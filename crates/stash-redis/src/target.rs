@@ -67,7 +67,11 @@ impl Target {
         url.set_query(None);
         let info = url.into_connection_info().map_err(|error| {
             let what = error.to_string();
-            wrong(if what.contains("database") { "what follows the '/' is not a database number".to_owned() } else { what })
+            wrong(if what.contains("database") {
+                "what follows the '/' is not a database number".to_owned()
+            } else {
+                what
+            })
         })?;
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         if settings.db() < 0 || (cluster && settings.db() != 0) {
@@ -123,7 +127,8 @@ fn address(url: &Url) -> Option<String> {
 /// Another node of a cluster.
 fn node(text: &str) -> Result<String, String> {
     let url = Url::parse(&format!("redis://{text}")).ok();
-    let only_an_address = |url: &Url| url.username().is_empty() && matches!(url.path(), "" | "/") && url.query().is_none();
+    let only_an_address =
+        |url: &Url| url.username().is_empty() && matches!(url.path(), "" | "/") && url.query().is_none();
     url.filter(only_an_address)
         .and_then(|url| address(&url))
         .ok_or_else(|| format!("node={text} is not a host and a port"))

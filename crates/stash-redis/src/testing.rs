@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpStream, TcpListener as AsyncListener};
+use tokio::net::{TcpListener as AsyncListener, TcpStream};
 use tokio::sync::watch;
 
 /// What makes `Ok` durable.

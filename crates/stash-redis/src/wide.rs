@@ -88,12 +88,22 @@ pub(crate) async fn page<R: Ranges>(scan: &Scan, asking: &Asking, ranges: &R) ->
             let owner = Bytes::copy_from_slice(place_owner(&place));
             // Before it come keys of no namespace.
             let (before, within, after) = if scan.reverse {
-                let start = if ends.first.as_ref() == Some(&place) { scan.start.clone() } else { Bound::Included(begin.clone()) };
-                let until = if ends.last.as_ref() == Some(&place) { left.end.clone() } else { Bound::Excluded(end.clone()) };
+                let start = if ends.first.as_ref() == Some(&place) {
+                    scan.start.clone()
+                } else {
+                    Bound::Included(begin.clone())
+                };
+                let until =
+                    if ends.last.as_ref() == Some(&place) { left.end.clone() } else { Bound::Excluded(end.clone()) };
                 ((Bound::Included(end), left.end.clone()), (start, until), Bound::Excluded(begin))
             } else {
-                let start = if ends.first.as_ref() == Some(&place) { left.start.clone() } else { Bound::Included(begin.clone()) };
-                let until = if ends.last.as_ref() == Some(&place) { scan.end.clone() } else { Bound::Excluded(end.clone()) };
+                let start = if ends.first.as_ref() == Some(&place) {
+                    left.start.clone()
+                } else {
+                    Bound::Included(begin.clone())
+                };
+                let until =
+                    if ends.last.as_ref() == Some(&place) { scan.end.clone() } else { Bound::Excluded(end.clone()) };
                 ((left.start.clone(), Bound::Excluded(begin)), (start, until), Bound::Included(end))
             };
             if gathering.take(ranges, b"", before).await? || gathering.take(ranges, &owner, within).await? {

@@ -61,7 +61,8 @@ fn the_engine_keeps_its_promises_but_for_snapshots_of_everything() {
 fn whole_chains_keep_their_promises() {
     let Some(fixture) = Prefixes::new() else { return };
     let engines = Arc::new(fixture);
-    for config in [ChainConfig::whole(), ChainConfig { name: "namespaces only", cache: None, budget: None, guarded: false }]
+    for config in
+        [ChainConfig::whole(), ChainConfig { name: "namespaces only", cache: None, budget: None, guarded: false }]
     {
         storage::run_world(config.name, ChainsOver { engines: Arc::clone(&engines), config });
     }

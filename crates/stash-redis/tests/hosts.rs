@@ -266,7 +266,10 @@ async fn a_server_that_is_killed_keeps_what_it_answered() {
     let (answered, unknown) = (counting.answered.load(Ordering::SeqCst), counting.unknown.load(Ordering::SeqCst));
     println!("{answered} of 320 answered, {unknown} unknown");
     let stored = count(&hosts[0]).await;
-    assert!((answered..=answered + unknown).contains(&stored), "{stored} stored, {answered} answered, {unknown} unknown");
+    assert!(
+        (answered..=answered + unknown).contains(&stored),
+        "{stored} stored, {answered} answered, {unknown} unknown"
+    );
     assert_eq!(answered + unknown, 320);
     // What it kept for snapshots is gone, and is not taken for what is there now.
     let error = snapshot.read(&[COUNT]).await.unwrap_err();

@@ -30,6 +30,19 @@ struct Followed {
     known: Option<u64>,
     /// The revision that a commit of ours which is under way would make.
     ours: Option<u64>,
+    /// The head as it was when it was last asked for.
+    asked: Option<Head>,
+}
+
+impl Followed {
+    /// Takes in the head that was asked for. `true` where commits that were told before are gone: a server that replicates
+    /// in its own time can lose some of those that it has answered. Questions follow one another, so this is no late answer.
+    fn goes_back(&mut self, head: &Head) -> bool {
+        let before = self.asked.replace(head.clone());
+        before.is_some_and(|before| {
+            before.revision > head.revision || (before.revision == head.revision && before.writers != head.writers)
+        })
+    }
 }
 
 impl News {
@@ -54,7 +67,7 @@ impl News {
             return feed;
         }
         let feed = Arc::new(Feed::new(Arc::clone(&self.clock)));
-        let entry = Followed { feed: Arc::downgrade(&feed), known: None, ours: None };
+        let entry = Followed { feed: Arc::downgrade(&feed), known: None, ours: None, asked: None };
         followed.insert(Bytes::copy_from_slice(owner), entry);
         drop(followed);
         self.more.notify_one();
@@ -77,7 +90,7 @@ impl News {
     /// A head, as a server told it. Where it was asked for at a known moment, all that was committed before is told then.
     pub(crate) fn heard(&self, owner: &[u8], head: &Head, us: HostId, vouched: Option<Duration>) {
         let ours = head.last().is_some_and(|(host, _)| host == us);
-        self.learn(owner, head.revision, ours, vouched);
+        self.learn(owner, head.revision, ours, vouched.map(|until| (head, until)));
     }
 
     /// Another host says that it has made this revision.
@@ -85,19 +98,24 @@ impl News {
         self.learn(owner, revision, false, None);
     }
 
-    fn learn(&self, owner: &[u8], revision: u64, by_us: bool, vouched: Option<Duration>) {
+    fn learn(&self, owner: &[u8], revision: u64, by_us: bool, asked: Option<(&Head, Duration)>) {
         let (mut others, mut is_first) = (false, false);
         {
             let mut followed = self.followed.lock();
             let Some(entry) = followed.get_mut(owner) else { return };
             let Some(feed) = entry.feed.upgrade() else { return };
+            let goes_back = asked.is_some_and(|(head, _)| entry.goes_back(head));
             match entry.known {
                 // The beginning: nothing was vouched for before. An announcement may be of what is yet to be asked for.
-                None if vouched.is_some() => {
+                None if asked.is_some() => {
                     entry.known = Some(revision);
                     is_first = true;
                 }
                 None => return,
+                Some(_) if goes_back => {
+                    entry.known = Some(revision);
+                    others = true;
+                }
                 Some(known) if revision <= known => {}
                 // Our own, before its answer was seen.
                 Some(known) if by_us && revision == known + 1 && entry.ours == Some(revision) => {
@@ -111,7 +129,7 @@ impl News {
             if others {
                 feed.tell();
             }
-            if let Some(until) = vouched {
+            if let Some((_, until)) = asked {
                 feed.is_known_until(until);
             }
         }
@@ -205,6 +223,25 @@ mod tests {
         news.under_way(&expected(7));
         news.committed(&expected(7), US);
         assert_eq!(feed.changes(), Some(2));
+    }
+
+    #[test]
+    fn commits_that_a_server_has_lost_are_told() {
+        let (news, feed, _, _) = followed();
+        news.heard(OWNER, &head(7, OTHER), US, LATER);
+        news.heard(OWNER, &head(7, OTHER), US, LATER);
+        assert_eq!(feed.changes(), Some(0));
+        // An answer to something else may be late.
+        news.heard(OWNER, &head(5, OTHER), US, None);
+        assert_eq!(feed.changes(), Some(0));
+        news.heard(OWNER, &head(5, OTHER), US, LATER);
+        assert_eq!(feed.changes(), Some(1));
+        // What comes after that is told as always, though it was heard of by the same number before.
+        news.heard(OWNER, &head(6, OTHER), US, LATER);
+        assert_eq!(feed.changes(), Some(2));
+        // Lost, and made again by somebody else.
+        news.heard(OWNER, &head(6, HostId(3)), US, LATER);
+        assert_eq!(feed.changes(), Some(3));
     }
 
     #[test]

@@ -1,0 +1,359 @@
+//! What a server is asked before a store is opened in it, what it says when it cannot take more, and what is left in it.
+
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use stash_conformance::decision::{act, increment, put};
+use stash_core::engine::{Scan, Snapshot};
+use stash_core::{Engine, StorageError};
+use stash_redis::testing::{DURABLE, TestServer};
+use stash_redis::{OpenError, RedisEngine, RedisOptions};
+use stash_shared::SharedOptions;
+
+async fn open(url: &str) -> Result<RedisEngine, OpenError> {
+    stash_redis::open_engine(url, &RedisOptions::default()).await
+}
+
+fn quick() -> RedisOptions {
+    let shared = SharedOptions { patience: Duration::from_millis(300), ..SharedOptions::default() };
+    RedisOptions { shared, ..RedisOptions::default() }
+}
+
+fn unsuitable(outcome: Result<RedisEngine, OpenError>) -> String {
+    match outcome {
+        Err(OpenError::Unsuitable { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asks until the server says what is waited for.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durable_is_what_the_server_is() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    for (setting, value, durable) in [
+        ("appendfsync", "everysec", false),
+        ("appendfsync", "always", true),
+        ("no-appendfsync-on-rewrite", "yes", false),
+        ("no-appendfsync-on-rewrite", "no", true),
+        ("appendonly", "no", false),
+        ("appendonly", "yes", true),
+    ] {
+        server.tell(&["CONFIG", "SET", setting, value]);
+        assert_eq!(open(&server.url("s")).await.unwrap().info().durable, durable, "{setting} {value}");
+    }
+    // One that may not be asked.
+    server.tell(&["ACL", "SETUSER", "blind", "on", ">pw", "~*", "&*", "+@all", "-config"]);
+    let url = server.url("s").replace("redis://", "redis://blind:pw@");
+    assert!(!open(&url).await.unwrap().info().durable);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_cannot_keep_a_store_are_refused() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    server.tell(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    assert!(unsuitable(open(&server.url("s")).await).contains("noeviction"));
+    open(&format!("{}&allow-eviction=true", server.url("s"))).await.unwrap();
+    server.tell(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]);
+    open(&server.url("s")).await.unwrap();
+    let said = unsuitable(open(&format!("{}&cluster=true", server.url("s"))).await);
+    assert!(said.contains("remove cluster=true"), "{said}");
+    let port = server.port().to_string();
+    let replica = TestServer::start(&["--replicaof", "127.0.0.1", &port]).unwrap();
+    let said = unsuitable(open(&replica.url("s")).await);
+    assert!(said.contains("replica"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_and_newer_stores_are_refused() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    server.tell(&["SET", "newer:{-}:f", "stash-redis 2"]);
+    let error = open(&server.url("newer")).await.unwrap_err();
+    assert!(matches!(&error, OpenError::NotAStore { reason, .. } if reason.contains("newer Stash")), "{error}");
+    server.tell(&["HSET", "foreign:{-}:v", "a", "b"]);
+    let error = open(&server.url("foreign")).await.unwrap_err();
+    assert!(matches!(&error, OpenError::NotAStore { reason, .. } if reason.contains("another prefix")), "{error}");
+    assert_eq!(server.tell(&["EXISTS", "foreign:{-}:f"]), "0", "it is left as it was");
+    // Two stores in one server, and in two databases, do not meet.
+    let other = format!("redis://127.0.0.1:{}/1?prefix=one", server.port());
+    for url in [server.url("one"), server.url("two"), other] {
+        let engine = open(&url).await.unwrap();
+        assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1), "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_memory_takes_what_removes() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    for n in 0..8 {
+        engine.update(put(format!("rapp/a/1/{n}").as_bytes(), &[7; 500_000])).await.unwrap();
+    }
+    server.tell(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    let error = engine.update(put(b"rapp/a/1/more", &[7; 100_000])).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("maxmemory")), "{error}");
+    // Nothing of it is there, and everything else is.
+    let keys = Scan { value_bytes: 0, ..Scan::prefix(b"rapp/a/1/") };
+    assert_eq!(engine.scan(&keys).await.unwrap().entries.len(), 8);
+    assert_eq!(engine.snapshot().await.unwrap().scan(&keys).await.unwrap().entries.len(), 8);
+    let remove = act(|_, writes| {
+        (0..7).for_each(|n| writes.remove(Bytes::from(format!("rapp/a/1/{n}"))));
+        writes.put(Bytes::from_static(b"napp/a/1/"), Bytes::from_static(b"state"));
+        Ok(())
+    });
+    engine.update(remove).await.unwrap();
+    assert_eq!(engine.scan(&keys).await.unwrap().entries.len(), 1);
+    server.tell(&["CONFIG", "SET", "maxmemory", "0"]);
+    engine.update(put(b"rapp/a/1/more", b"x")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_not_write_is_read_from() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    server.tell(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let error = engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("replicas")), "{error}");
+    assert_eq!(engine.read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(Bytes::from("v"))]);
+    server.tell(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap();
+    // What becomes a replica may have old data: it is not read from.
+    server.tell(&["REPLICAOF", "127.0.0.1", "1"]);
+    for error in
+        [engine.read(&[b"rapp/a/1/k"]).await.unwrap_err(), engine.update(put(b"rapp/a/1/k", b"x")).await.unwrap_err()]
+    {
+        assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("replica")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_permissions_of_the_guide_is_enough() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let permissions = [
+        "on",
+        ">SECRET",
+        "~stash:*",
+        "&stash:*",
+        "+@read",
+        "+@write",
+        "+@scripting",
+        "+@connection",
+        "+publish",
+        "+subscribe",
+        "+info",
+        "+time",
+        "+config|get",
+        "+cluster|slots",
+    ];
+    server.tell(&[&["ACL", "SETUSER", "stash"][..], &permissions].concat());
+    let url = format!("redis://stash:SECRET@127.0.0.1:{}/0", server.port());
+    let engine = Arc::new(open(&url).await.unwrap());
+    assert!(engine.info().durable);
+    let snapshot = engine.snapshot().await.unwrap();
+    let large = vec![7; 5000];
+    engine.update(put(b"rapp/a/1/k", &large)).await.unwrap();
+    let second = engine.snapshot().await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"small")).await.unwrap();
+    assert_eq!(snapshot.read(&[b"rapp/a/1/k"]).await.unwrap(), [None]);
+    assert_eq!(second.read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(large.into())]);
+    assert_eq!(engine.scan(&Scan::prefix(b"")).await.unwrap().entries.len(), 1);
+    let told = server.tell(&["ACL", "LOG"]);
+    assert!(!told.contains("reason"), "something was denied: {told}");
+    let wrong = url.replace("SECRET", "WRONG");
+    let error = stash_redis::open_engine(&wrong, &quick()).await.unwrap_err().to_string();
+    assert!(error.contains("password") && !error.contains("WRONG:") && !error.contains(":WRONG"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_snapshots() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = open(&server.url("s")).await.unwrap();
+    let large = vec![7; 100_000];
+    for n in 0..20 {
+        engine.update(put(format!("rapp/a/1/{n}").as_bytes(), &large)).await.unwrap();
+    }
+    let names = |server: &TestServer| {
+        let mut names: Vec<String> = redis::from_redis_value(server.ask(&["KEYS", "s:*"]).unwrap()).unwrap();
+        names.sort_unstable();
+        names
+    };
+    let before = names(&server);
+    let snapshots = [engine.snapshot().await.unwrap(), engine.snapshot().await.unwrap()];
+    for n in 0..20 {
+        let key = format!("rapp/a/1/{n}");
+        match n % 4 {
+            0 => engine.update(put(key.as_bytes(), b"small")).await.unwrap(),
+            1 => engine.update(put(key.as_bytes(), &large)).await.unwrap(),
+            2 => {
+                let remove = act(move |_, writes| {
+                    writes.remove(Bytes::from(key.clone()));
+                    Ok(())
+                });
+                engine.update(remove).await.unwrap();
+            }
+            _ => engine.update(put(format!("rapp/a/1/new{n}").as_bytes(), &large)).await.unwrap(),
+        }
+    }
+    let third = engine.snapshot().await.unwrap();
+    engine.update(put(b"rapp/a/1/0", &large)).await.unwrap();
+    for snapshot in &snapshots {
+        let page = snapshot.scan(&Scan::prefix(b"rapp/a/1/")).await.unwrap();
+        assert_eq!(page.entries.len(), 20);
+        assert!(page.entries.iter().all(|(_, value)| *value == large));
+    }
+    assert_eq!(third.read(&[b"rapp/a/1/0"]).await.unwrap(), [Some(Bytes::from("small"))]);
+    assert!(names(&server).len() > before.len());
+    // What is on the disk has nothing of it: neither keys that are kept for a snapshot nor what they were.
+    let present = engine.scan(&Scan::prefix(b"")).await.unwrap();
+    drop(snapshots);
+    server.kill();
+    server.restart();
+    assert_eq!(engine.scan(&Scan::prefix(b"")).await.unwrap(), present);
+    for name in names(&server) {
+        assert!(![":s", ":x", ":w", ":u", ":d"].iter().any(|what| name.ends_with(what)), "{name}");
+        assert!(!name.contains(":u:"), "{name}");
+    }
+    assert_eq!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
+    // And where the server goes on, it is forgotten when the last one is dropped.
+    let held = engine.snapshot().await.unwrap();
+    engine.update(put(b"rapp/a/1/1", b"other")).await.unwrap();
+    let remove = act(|_, writes| {
+        writes.remove(Bytes::from_static(b"rapp/a/1/5"));
+        Ok(())
+    });
+    engine.update(remove).await.unwrap();
+    assert_ne!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
+    drop(held);
+    until("what was set aside stays", || {
+        server.tell(&["EXISTS", "s:{-}:s", "s:{-}:x", "s:{-}:w", "s:{-}:u", "s:{-}:d"]) == "0"
+    });
+    assert_eq!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_file_with_snapshots_in_it_is_read_right() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = open(&server.url("s")).await.unwrap();
+    for n in 0..10 {
+        engine.update(put(format!("rapp/a/1/{n}").as_bytes(), &[7; 3000])).await.unwrap();
+    }
+    let snapshot = engine.snapshot().await.unwrap();
+    let change = |from: usize| {
+        act(move |_, writes| {
+            writes.remove(Bytes::from(format!("rapp/a/1/{from}")));
+            writes.put(Bytes::from(format!("rapp/a/1/{}", from + 1)), Bytes::from_static(b"other"));
+            Ok(())
+        })
+    };
+    engine.update(change(0)).await.unwrap();
+    server.tell(&["BGREWRITEAOF"]);
+    until("the file is not rewritten", || {
+        let info = server.tell(&["INFO", "persistence"]);
+        info.contains("aof_rewrite_in_progress:0") && info.contains("aof_rewrite_scheduled:0")
+    });
+    engine.update(change(4)).await.unwrap();
+    engine.update(put(b"rapp/a/1/0", b"again")).await.unwrap();
+    let present = engine.scan(&Scan::prefix(b"")).await.unwrap();
+    server.kill();
+    server.restart();
+    assert_eq!(engine.scan(&Scan::prefix(b"")).await.unwrap(), present);
+    let error = snapshot.read(&[b"rapp/a/1/0"]).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("begin again")), "{error}");
+    // Another commit, and another start: what was set aside then is of no use, and hides nothing.
+    engine.update(change(7)).await.unwrap();
+    let present = engine.scan(&Scan::prefix(b"")).await.unwrap();
+    let again = engine.snapshot().await.unwrap();
+    engine.update(put(b"rapp/a/1/8", b"later")).await.unwrap();
+    assert_eq!(again.scan(&Scan::prefix(b"")).await.unwrap(), present);
+    drop(again);
+    server.kill();
+    server.restart();
+    assert_eq!(engine.read(&[b"rapp/a/1/8"]).await.unwrap(), [Some(Bytes::from("later"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_bounded_in_number_and_life() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let options = RedisOptions { snapshots: 3, snapshot_life: Duration::from_millis(200), ..quick() };
+    let engine = stash_redis::open_engine(&server.url("s"), &options).await.unwrap();
+    engine.update(put(b"k", b"1")).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    let others = [engine.snapshot().await.unwrap(), engine.snapshot().await.unwrap()];
+    let error = engine.snapshot().await.unwrap_err();
+    assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("3 snapshots")), "{error}");
+    drop(others);
+    let another = engine.snapshot().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let error = loop {
+        // Lives end when something is committed, or another begins.
+        engine.update(put(b"k", b"2")).await.unwrap();
+        match snapshot.read(&[b"k"]).await {
+            Ok(values) => assert_eq!(values, [Some(Bytes::from("1"))]),
+            Err(error) => break error,
+        }
+        assert!(Instant::now() < deadline, "it lives for ever");
+    };
+    assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("longer than")), "{error}");
+    drop(another);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn largest_values_come_back() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = open(&server.url("s")).await.unwrap();
+    for size in [0, 1023, 1024, 1025, 64 * 1024 * 1024] {
+        let value: Vec<u8> = (0_u32..).map(|n| n.to_le_bytes()[(n % 3) as usize]).take(size).collect();
+        engine.update(put(b"rapp/a/1/k", &value)).await.unwrap();
+        assert_eq!(engine.read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(Bytes::from(value.clone()))], "{size}");
+        let begin = Scan { value_bytes: 2000, ..Scan::prefix(b"rapp/a/1/") };
+        let page = engine.scan(&begin).await.unwrap();
+        assert_eq!(page.entries[0].1, value[..size.min(2000)], "{size}");
+        assert_eq!(engine.read_up_to(&[b"rapp/a/1/k"], size).await.unwrap().is_some(), true, "{size}");
+        if size > 0 {
+            assert_eq!(engine.read_up_to(&[b"rapp/a/1/k"], size - 1).await.unwrap(), None, "{size}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem"])
+        .current_dir(folder.path())
+        .output();
+    if !made.as_ref().is_ok_and(|made| made.status.success()) {
+        let why = format!("openssl cannot make a certificate: {made:?}");
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
+        println!("skipped: a test with TLS, because {why}");
+        return;
+    }
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    // A port for tests to ask on, and one with TLS.
+    let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = tls_port.to_string();
+    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
+    let Some(_server) = TestServer::start(&[DURABLE, &tls].concat()) else { return };
+    // The server asks for a certificate of the host too.
+    let engine = open(&format!("rediss://127.0.0.1:{tls_port}?ca={cert}&cert={cert}&key={key}")).await.unwrap();
+    assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1));
+    let error = stash_redis::open_engine(&format!("rediss://127.0.0.1:{tls_port}"), &quick()).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Unreachable { .. }), "{error}");
+    println!("{error}");
+}

@@ -70,7 +70,7 @@ pub struct EtcdOptions {
     /// How long states are kept before they are compacted; `None` leaves that to etcd's `--auto-compaction-retention` or its
     /// operator. Only for an etcd that nobody else uses.
     pub compact: Option<Duration>,
-    /// Leaves what is in journals to others, as a host that ends right after each commit: for tests.
+    /// Puts every commit into a journal and leaves that to others, as a host that ends right after it: for tests.
     #[doc(hidden)]
     pub leaves_journals: bool,
 }

@@ -146,6 +146,34 @@ impl Etcd {
         });
         tidied.done().await.ok_or("ended")?.map_err(|error| format!("{error:?}"))
     }
+
+    /// Does what a commit of a large value does before it counts, and no more: for tests.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub async fn begin_only(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let committer = Arc::clone(&self.committer);
+        let owner = Bytes::copy_from_slice(stash_core::keyspace::owner(key));
+        let write = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
+        let begun = Task::on(self.reader().client.handle(), async move {
+            let head =
+                committer.reader.heads(std::slice::from_ref(&owner)).await.map_err(|error| format!("{error:?}"))?;
+            let head = head.into_iter().next().unwrap_or_default();
+            let after = Head { revision: head.revision + 1, ..head.clone() };
+            let expected = stash_shared::Expected { owner, revision: head.revision, head: after };
+            committer.begin_only(&Commit { owners: vec![expected], writes: vec![write] }).await
+        });
+        begun.done().await.ok_or("ended")?
+    }
+
+    /// How many keys of a kind there are: for tests.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub async fn count(&self, kind: char) -> usize {
+        let reader = Arc::clone(self.reader());
+        let all = RangeRequest { keys_only: true, ..range(reader.keys.all(u8::try_from(kind).unwrap_or_default()), 0) };
+        let counted = Task::on(self.reader().client.handle(), async move { reader.range(all).await });
+        counted.done().await.and_then(Result::ok).map_or(0, |answer| answer.kvs.len())
+    }
 }
 
 /// What is under a prefix.

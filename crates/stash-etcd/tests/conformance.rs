@@ -53,6 +53,14 @@ fn the_engine_keeps_its_promises() {
 }
 
 #[test]
+fn the_engine_keeps_its_promises_where_everything_is_in_journals() {
+    if let Some(etcd) = EtcdCluster::one("the engine's promises with journals") {
+        let options = EtcdOptions { leaves_journals: true, ..EtcdOptions::default() };
+        engine::run(Prefixes::new(etcd, options));
+    }
+}
+
+#[test]
 fn every_chain_keeps_its_promises() {
     if let Some(prefixes) = one("the promises of chains over etcd") {
         storage::run(prefixes);

@@ -11,7 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tempfile::TempDir;
+
+use crate::client::{Client, Repeat};
+use crate::keys;
+use crate::nest::nested;
+use crate::proto::{Compare, RangeRequest, RangeResponse, TxnRequest, TxnResponse, path};
+use crate::url::Target;
 
 /// Starts a program, says its number, and ends it when nobody holds the other end of the pipe any more: also when the test
 /// is killed.
@@ -230,6 +237,57 @@ impl EtcdCluster {
         let last = |text: String| text.lines().rev().take(5).map(str::to_owned).collect::<Vec<_>>().join("\n");
         (0..self.members.len()).map(|n| last(log(n))).collect::<Vec<_>>().join("\n---\n")
     }
+}
+
+/// The calls of etcd by hand, on one open connection: what a program without Stash would do. For measurements.
+pub struct Plain(Client);
+
+impl Plain {
+    /// A connection to what a URL names. To be called within a runtime.
+    pub fn connect(url: &str) -> Self {
+        Self(Client::new(&Target::parse(url).unwrap(), Duration::from_secs(60)).unwrap())
+    }
+
+    async fn txn(&self, txn: TxnRequest) -> TxnResponse {
+        self.0.call(path::TXN, &txn, Repeat::MustNot).await.unwrap()
+    }
+
+    /// The value of a key.
+    pub async fn get(&self, key: &str) -> Option<Bytes> {
+        let answer: RangeResponse = self.0.call(path::RANGE, &keys::get(text(key), 0), Repeat::May).await.unwrap();
+        answer.kvs.into_iter().next().map(|kv| kv.value)
+    }
+
+    /// Sets keys, in one transaction.
+    pub async fn put(&self, entries: &[(String, Bytes)]) {
+        let ops = entries.iter().map(|(key, value)| keys::put(text(key), value.clone())).collect();
+        let answer = self.txn(keys::if_all(Vec::new(), nested(ops, 128, 0))).await;
+        assert!(answer.succeeded);
+    }
+
+    /// Looks at a key and sets it if nobody was faster, and another one with it.
+    pub async fn compare_and_put(&self, key: &str, value: &Bytes, beside: &str) {
+        loop {
+            let found: RangeResponse = self.0.call(path::RANGE, &keys::get(text(key), 0), Repeat::May).await.unwrap();
+            let version = found.kvs.first().map_or(0, |kv| kv.version);
+            let puts = vec![keys::put(text(key), value.clone()), keys::put(text(beside), value.clone())];
+            if self.txn(keys::if_all(vec![Compare::version(text(key), version)], puts)).await.succeeded {
+                return;
+            }
+        }
+    }
+
+    /// So many keys and values from the first with a prefix on.
+    pub async fn page(&self, prefix: &str, limit: i64) -> usize {
+        let range = keys::range(keys::prefixed(&text(prefix)), 0);
+        let answer: RangeResponse =
+            self.0.call(path::RANGE, &RangeRequest { limit, ..range }, Repeat::May).await.unwrap();
+        answer.kvs.len()
+    }
+}
+
+fn text(key: &str) -> Bytes {
+    Bytes::copy_from_slice(key.as_bytes())
 }
 
 fn free_ports(count: usize) -> Vec<u16> {

@@ -10,6 +10,9 @@ use stash_conformance::{EngineFixture, engine, model, storage};
 use stash_etcd::testing::EtcdCluster;
 use stash_etcd::{EtcdEngine, EtcdOptions};
 
+/// Kinds of chain that are tested at once: they wait for etcd, and etcd for the disk.
+const AT_ONCE: usize = 5;
+
 /// Each engine under a prefix of its own, in one etcd.
 struct Prefixes {
     etcd: EtcdCluster,
@@ -63,13 +66,13 @@ fn the_engine_keeps_its_promises_where_everything_is_in_journals() {
 #[test]
 fn every_chain_keeps_its_promises() {
     if let Some(prefixes) = one("the promises of chains over etcd") {
-        storage::run(prefixes);
+        storage::run_at_once(prefixes, AT_ONCE);
     }
 }
 
 #[test]
 fn every_chain_answers_as_the_model_does() {
     if let Some(prefixes) = one("chains over etcd against the model") {
-        model::check(prefixes);
+        model::check_at_once(prefixes, AT_ONCE);
     }
 }

@@ -77,10 +77,12 @@ async fn main() {
     let put = median(50, async |n| plain.put(&[(format!("plain/set/{}", n % 50), value.clone())]).await).await;
     tell("set (versioned, counted)", ours, "Put, not looking", put);
     let checked =
-        median(50, async |n| plain.compare_and_put(&format!("plain/set/{}", n % 50), &value, "plain/state").await).await;
+        median(50, async |n| plain.compare_and_put(&format!("plain/set/{}", n % 50), &value, "plain/state").await)
+            .await;
     tell("set", ours, "Range, then Txn that compares", checked);
 
-    let batch = |round: usize| (0..1000).fold(Batch::new(), |batch, n| batch.set(format!("b/{round}/{n}"), value.clone()));
+    let batch =
+        |round: usize| (0..1000).fold(Batch::new(), |batch, n| batch.set(format!("b/{round}/{n}"), value.clone()));
     let ours = median(2, async |n| drop(one.commit(batch(n)).await.unwrap())).await;
     let entries = |round: usize| (0..1000).map(|n| (format!("plain/b/{round}/{n}"), value.clone())).collect::<Vec<_>>();
     let theirs = median(2, async |n| plain.put(&entries(n)).await).await;
@@ -88,7 +90,7 @@ async fn main() {
 
     let request = || ScanRequest { limit: 100, values: true, ..ScanRequest::prefix("b/0/") };
     let ours = median(50, async |_| drop(one.scan(&request()).await.unwrap())).await;
-    let theirs = median(50, async |_| drop(plain.page("plain/b/0/", 100).await)).await;
+    let theirs = median(50, async |_| assert_eq!(plain.page("plain/b/0/", 100).await, 100)).await;
     tell("page of 100 records", ours, "Range of 100", theirs);
 
     let each = |n: usize, key: String| {

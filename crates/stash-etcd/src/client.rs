@@ -135,7 +135,9 @@ impl Client {
                 Err(error @ CallError::Lost(_)) => (error, repeat == Repeat::May),
             };
             if !may_go_on || tries >= self.members.len() {
-                if let CallError::NotSent(reason) | CallError::Lost(reason) = &error {
+                if let CallError::NotSent(reason) | CallError::Lost(reason) = &error
+                    && tries >= self.members.len()
+                {
                     *self.failure.lock() = Some(reason.clone());
                 }
                 return Err(error);

@@ -14,7 +14,8 @@ pub enum OpenError {
     },
     /// None of the members answered, or they have no majority.
     #[error(
-        "cannot reach etcd at {server}: {reason}; see that it runs, and that the URL has the client ports of its members"
+        "cannot reach etcd at {server}: {reason}; see that it runs, and that the URL has the client ports of its members, \
+         and TLS as they have it"
     )]
     Unreachable {
         /// The members.

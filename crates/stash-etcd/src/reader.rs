@@ -178,10 +178,10 @@ impl Reader {
     /// An entry, as the answer and journals have it.
     fn entry(&self, key: &[u8], answer: RangeResponse, over: &Writes) -> Result<Option<Entry>, StorageError> {
         if let Some(written) = over.get(key) {
-            return written.clone().map(Entry::decode).transpose();
+            return written.as_deref().map(|stored| Entry::decode(Bytes::copy_from_slice(stored))).transpose();
         }
         let stored = answer.kvs.into_iter().next().map(|kv| kv.value);
-        // It is a part of the whole answer, which it would keep in memory.
+        // It is a part of the whole answer, as it is of a journal, which it would keep in memory.
         stored.map(|stored| Entry::decode(Bytes::copy_from_slice(&stored))).transpose()
     }
 
@@ -193,7 +193,7 @@ impl Reader {
         let ranges = vec![self.first(scan), range(self.keys.all(b'j'), 0)];
         let (mut answers, revision) = self.ranges(ranges, revision).await?;
         let pending = answers.pop().unwrap_or_default();
-        let over = self.over(&pending, revision, |_| true).await?;
+        let over = self.over(&pending, revision, |of| may_have(scan, of)).await?;
         self.page_from(scan, answers.pop().unwrap_or_default(), &State { revision, over }).await
     }
 
@@ -208,8 +208,8 @@ impl Reader {
         let mut answers = answers.into_iter();
         let pending = answers.next().unwrap_or_default();
         let ours: BTreeSet<&[u8]> = wanted.keys.iter().map(|key| owner(key)).collect();
-        let scanned = !wanted.scans.is_empty();
-        let over = self.over(&pending, revision, |of| scanned || ours.contains(of)).await?;
+        let asked = |of: &[u8]| ours.contains(of) || wanted.scans.iter().any(|scan| may_have(scan, of));
+        let over = self.over(&pending, revision, asked).await?;
         let state = State { revision, over };
         let mut fetched = Fetched::default();
         for owner in &wanted.owners {
@@ -314,6 +314,8 @@ impl Reader {
         wanted: impl Fn(&[u8]) -> bool,
     ) -> Result<Arc<Writes>, ReadError> {
         if pending.kvs.is_empty() {
+            // Nobody needs the last one any more, but old snapshots.
+            drop(self.journal.lock().take());
             return Ok(Arc::default());
         }
         let mut over = Arc::<Writes>::default();
@@ -418,6 +420,24 @@ fn merged(
     if scan.reverse { merged.into_iter().rev().collect() } else { merged.into_iter().collect() }
 }
 
+/// Whether a range may have keys of a namespace.
+fn may_have(scan: &Scan, of: &[u8]) -> bool {
+    let (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) =
+        (&scan.start, &scan.end)
+    else {
+        return true;
+    };
+    let whose = owner(start);
+    // Between two keys that begin alike all do; the byte behind the namespace is the same, or the end is what follows it.
+    let ends_at = 1 + whose.len();
+    let is_one = !whose.is_empty()
+        && (end.get(..=ends_at) == start.get(..=ends_at)
+            || (end.get(..ends_at) == start.get(..ends_at)
+                && end.len() == ends_at + 1
+                && end.get(ends_at).copied() == start.get(ends_at).and_then(|byte| byte.checked_add(1))));
+    !is_one || whose == of
+}
+
 /// The revision that an answer is of.
 pub(crate) fn header_revision(header: Option<&crate::proto::ResponseHeader>) -> i64 {
     header.map_or(0, |header| header.revision)
@@ -426,4 +446,54 @@ pub(crate) fn header_revision(header: Option<&crate::proto::ResponseHeader>) -> 
 /// Whether a state is gone for good.
 pub(crate) fn is_compacted(error: &ReadError) -> bool {
     matches!(error, ReadError::Call(CallError::Refused(Refusal::Compacted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn journals_of_others_are_left_out_of_ranges() {
+        let range = |start: &'static str, end: &'static str| Scan {
+            start: Bound::Included(start.into()),
+            end: Bound::Included(end.into()),
+            ..Scan::prefix(b"")
+        };
+        for (scan, has, others) in [
+            (Scan::prefix(b"ra/b/c/"), true, false),
+            (Scan::prefix(b"ra/b/c/key"), true, false),
+            (Scan::prefix(b"ra/b/c\x1fd/"), true, false),
+            (range("ra/b/c/k", "ra/b/c/x"), true, false),
+            (Scan::prefix(b"ra/b/c."), true, true),
+            (range("ra/b/c/", "ra/b/d/"), true, true),
+            (range("ra/b/c/", "sa/b/c/"), true, true),
+            (Scan::prefix(b"r"), true, true),
+            (Scan::prefix(b""), true, true),
+        ] {
+            assert_eq!((may_have(&scan, b"a/b/c"), may_have(&scan, b"x/y/z")), (has, others), "{scan:?}");
+        }
+    }
+
+    #[test]
+    fn journals_are_laid_over_what_is_stored() {
+        let entry =
+            |key: &str, value: &str| (Bytes::copy_from_slice(key.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
+        let stored = [entry("a", "1"), entry("c", "1"), entry("e", "1")];
+        let over: Writes = [("0", Some("2")), ("b", Some("2")), ("c", None), ("e", Some("2")), ("f", Some("2"))]
+            .into_iter()
+            .map(|(key, value)| (key.into(), value.map(Bytes::from)))
+            .collect();
+        // A part that was answered up to `e`: what comes after it is not its concern yet.
+        let (start, end) = (Bound::Excluded("0".into()), Bound::Included("e".into()));
+        for reverse in [false, true] {
+            let scan = Scan { reverse, ..Scan::prefix(b"") };
+            let mut answered = stored.to_vec();
+            let mut expected = vec![entry("a", "1"), entry("b", "2"), entry("e", "2")];
+            if reverse {
+                answered.reverse();
+                expected.reverse();
+            }
+            assert_eq!(merged(answered.into_iter(), &over, (&start, &end), &scan), expected);
+        }
+    }
 }

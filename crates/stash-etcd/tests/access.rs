@@ -173,7 +173,7 @@ async fn etcd_without_room_refuses_and_says_what_to_do() {
     let Some(printed) = etcd.etcdctl(what, &["get", "x", "-w", "json"]) else { return };
     let revision = printed.split("\"revision\":").nth(1).unwrap().split(',').next().unwrap().to_owned();
     etcd.etcdctl(what, &["del", "full/c", "--prefix"]).unwrap();
-    for arguments in [&["compact", &revision][..], &["defrag"], &["alarm", "disarm"]] {
+    for arguments in [&["compact", "--physical", &revision][..], &["defrag"], &["alarm", "disarm"]] {
         println!("{arguments:?}: {}", etcd.etcdctl(what, arguments).unwrap());
     }
     assert_eq!(host.update(increment(COUNT)).await, Ok(2));

@@ -20,6 +20,7 @@ use self::steps::{Call, Guess, Step, TEXTS, What, keys, step};
 use self::transaction::Transaction as Expected;
 use crate::chain::Chain;
 use crate::fixture::EngineFixture;
+use crate::report::at_once_each;
 use crate::world::{ChainConfig, ChainsOver, World, WorldFixture};
 
 /// The components: their ids, and with them their keys, are one another's prefixes.
@@ -37,12 +38,20 @@ const CASES: u32 = 64;
 /// # Panics
 /// With the shortest sequence of calls found that is answered wrongly.
 pub fn check<F: EngineFixture>(engines: F) {
+    check_at_once(engines, 1);
+}
+
+/// The same with so many kinds of chain at once: for engines that wait for a server more than they work.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_at_once<F: EngineFixture>(engines: F, at_once: usize) {
     let engines = Arc::new(engines);
-    for config in ChainConfig::all() {
+    at_once_each(ChainConfig::all(), at_once, |config| {
         let name = config.name;
         let outcome = try_check_world(&ChainsOver { engines: Arc::clone(&engines), config });
         assert_eq!(outcome, Ok(()), "the model, {name}");
-    }
+    });
 }
 
 /// Checks the worlds of a fixture.

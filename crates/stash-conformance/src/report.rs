@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stash_core::BoxFuture;
@@ -130,6 +130,22 @@ pub(crate) fn run_cases<F>(suite: String, fixture: &Arc<F>, cases: Vec<Case<F>>)
     // Without waiting: a case that hung still hangs.
     runtime.shutdown_background();
     Report { suite, outcomes }
+}
+
+/// Does something with each of some things, with so many at once. A panic waits for the others and goes on.
+pub(crate) fn at_once_each<T: Send>(things: Vec<T>, at_once: usize, each: impl Fn(T) + Sync) {
+    let left = Mutex::new(things.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..at_once.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let next = left.lock().unwrap().next();
+                    let Some(next) = next else { return };
+                    each(next);
+                }
+            });
+        }
+    });
 }
 
 /// Four threads, however many cores there are: the cases about concurrency need real threads.

@@ -114,6 +114,7 @@ pub use server_url::ServerUrl;
 pub use settings::Settings;
 pub use stash::{OpenError, Stash, StashConfig};
 pub use stash_core;
+pub use stash_etcd::EtcdOptions;
 pub use stash_files::FilesOptions;
 pub use stash_fjall::FjallOptions;
 pub use stash_postgres::PostgresOptions;

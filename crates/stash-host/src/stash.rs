@@ -13,6 +13,7 @@ use stash_core::{
     BoxFuture, CacheBudget, CacheConfig, CachedStorage, ComponentId, CopyEngine, DynStorage, Engine, EngineBackend,
     Guarded, Leases, MemoryBackend, NamespaceUsage, NamespacedStorage, StorageError, StoreLimits,
 };
+use stash_etcd::EtcdOptions;
 use stash_files::FilesOptions;
 use stash_fjall::FjallOptions;
 use stash_postgres::PostgresOptions;
@@ -52,6 +53,8 @@ pub struct StashConfig {
     pub postgres: PostgresOptions,
     /// How a store in Redis is opened.
     pub redis: RedisOptions,
+    /// How a store in etcd is opened.
+    pub etcd: EtcdOptions,
 }
 
 impl Default for StashConfig {
@@ -70,6 +73,7 @@ impl Default for StashConfig {
             files: FilesOptions::default(),
             postgres: PostgresOptions::default(),
             redis: RedisOptions::default(),
+            etcd: EtcdOptions::default(),
         }
     }
 }
@@ -96,6 +100,9 @@ pub enum OpenError {
     /// The store in Redis cannot be used.
     #[error(transparent)]
     Redis(#[from] stash_redis::OpenError),
+    /// The store in etcd cannot be used.
+    #[error(transparent)]
+    Etcd(#[from] stash_etcd::OpenError),
     /// Somebody has begun to copy another store into it.
     #[error("{url} is an unfinished copy of another store; finish it with 'stash copy', which goes on where it was")]
     UnfinishedCopy {
@@ -208,6 +215,7 @@ pub(crate) async fn open(url: &StoreUrl, config: &StashConfig) -> Result<Box<dyn
         StoreUrl::Files(path) => Box::new(stash_files::open(path, &config.files).await?),
         StoreUrl::Postgres(url) => Box::new(stash_postgres::open(url.with_password(), &config.postgres).await?),
         StoreUrl::Redis(url) => Box::new(stash_redis::open(url.with_password(), &config.redis).await?),
+        StoreUrl::Etcd(url) => Box::new(stash_etcd::open(url.with_password(), &config.etcd).await?),
     })
 }
 

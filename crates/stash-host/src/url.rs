@@ -32,17 +32,21 @@ pub enum StoreUrl {
     Postgres(ServerUrl),
     /// `redis://…` or `rediss://…`, in Redis or Valkey, which other hosts may use too.
     Redis(ServerUrl),
+    /// `etcd://…` or `etcd+tls://…`, in the members of an etcd cluster, which other hosts may use too.
+    Etcd(ServerUrl),
 }
 
 /// What makes the URL of a store on a server.
 type OfServer = fn(ServerUrl) -> StoreUrl;
 
 /// The schemes of stores on a server.
-const SERVERS: [(&str, OfServer); 4] = [
+const SERVERS: [(&str, OfServer); 6] = [
     ("postgres", StoreUrl::Postgres),
     ("postgresql", StoreUrl::Postgres),
     ("redis", StoreUrl::Redis),
     ("rediss", StoreUrl::Redis),
+    ("etcd", StoreUrl::Etcd),
+    ("etcd+tls", StoreUrl::Etcd),
 ];
 
 /// What makes the URL of a store with a path.
@@ -57,7 +61,7 @@ impl StoreUrl {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Redb(path) | Self::Fjall(path) | Self::Sqlite(path) | Self::Files(path) => Some(path),
-            Self::Memory | Self::Postgres(_) | Self::Redis(_) => None,
+            Self::Memory | Self::Postgres(_) | Self::Redis(_) | Self::Etcd(_) => None,
         }
     }
 
@@ -94,7 +98,7 @@ impl FromStr for StoreUrl {
         }
         let Some((_, make)) = PATHS.iter().find(|(name, _)| *name == scheme) else {
             let names = PATHS.map(|(name, _)| format!("'{name}:'")).join(", ");
-            return refuse(format!("it begins with {names}, 'postgres://' or 'redis://', or is 'memory:'"));
+            return refuse(format!("it begins with {names}, 'postgres://', 'redis://' or 'etcd://', or is 'memory:'"));
         };
         match rest {
             "" => refuse(format!("a path follows '{scheme}:'")),
@@ -113,7 +117,7 @@ impl fmt::Display for StoreUrl {
             Self::Fjall(_) => "fjall",
             Self::Sqlite(_) => "sqlite",
             Self::Files(_) => "files",
-            Self::Postgres(url) | Self::Redis(url) => return url.fmt(f),
+            Self::Postgres(url) | Self::Redis(url) | Self::Etcd(url) => return url.fmt(f),
         };
         write!(f, "{scheme}:{}", self.path().unwrap_or(Path::new("")).display())
     }

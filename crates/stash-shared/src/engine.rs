@@ -192,6 +192,12 @@ impl<S: Server> Inner<S> {
                 }
             }
         }));
+        let inner = Arc::downgrade(self);
+        self.server.listen_for_heads(Arc::new(move |owner, head| {
+            if let Some(inner) = inner.upgrade() {
+                inner.news.heard(owner, head, inner.host, None);
+            }
+        }));
     }
 
     async fn ask_for_news(self: Arc<Self>) {

@@ -22,4 +22,6 @@ mod view;
 
 pub use engine::{SharedEngine, SharedOptions};
 pub use head::{Head, HostId};
-pub use server::{Commit, CommitError, CommitLimits, Expected, Fetched, Heard, Outcome, Server, ServerError, Wanted};
+pub use server::{
+    Commit, CommitError, CommitLimits, Expected, Fetched, HeadHeard, Heard, Outcome, Server, ServerError, Wanted,
+};

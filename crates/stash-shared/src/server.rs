@@ -64,10 +64,19 @@ pub trait Server: Send + Sync + 'static {
     fn listen(&self, heard: Heard) {
         drop(heard);
     }
+
+    /// Whom to tell the heads that commits leave, where the server itself tells of them and needs no announcements. Called
+    /// once, before anything else.
+    fn listen_for_heads(&self, heard: HeadHeard) {
+        drop(heard);
+    }
 }
 
 /// Who is told of an announcement. It must not be kept waiting.
 pub type Heard = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Who is told that a namespace has a new head. It must not be kept waiting.
+pub type HeadHeard = Arc<dyn Fn(&[u8], &Head) + Send + Sync>;
 
 /// How much one commit may write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -281,6 +281,20 @@ async fn a_cache_hears_of_other_hosts_and_trusts_nothing_old() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_may_tell_of_commits_itself() {
+    let (server, clock) = (Memory::default(), ManualClock::default());
+    server.tell_heads();
+    let rarely = SharedOptions { poll: Duration::from_hours(1), ..quick() };
+    let (one, other) = (chain(&server, rarely.clone(), &clock).await, chain(&server, rarely, &clock).await);
+    one.set("k", "1").await.unwrap();
+    until_cached(&one).await;
+    other.set("k", "2").await.unwrap();
+    assert_eq!(one.get("k").await.unwrap(), Some("2".into()), "it was told before the other's commit was answered");
+    one.set("k", "3").await.unwrap();
+    until_cached(&one).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_announced_is_asked_for() {
     let (server, clock) = (Memory::default(), ManualClock::default());
     server.mute();

@@ -72,9 +72,9 @@ pub(crate) struct Arguments {
 /// Which store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArguments {
-    /// The store: `redb:PATH` or `sqlite:PATH` (a file), `fjall:PATH` or `files:PATH` (a folder), `postgres://...` or
-    /// `redis://...` (a server, which other hosts may use too), or `memory:` for one that is gone afterwards [default:
-    /// $STASH_STORE, else redb:.stash/store.redb]
+    /// The store: `redb:PATH` or `sqlite:PATH` (a file), `fjall:PATH` or `files:PATH` (a folder), `postgres://...`,
+    /// `redis://...` or `etcd://...` (a server, which other hosts may use too), or `memory:` for one that is gone afterwards
+    /// [default: $STASH_STORE, else redb:.stash/store.redb]
     #[arg(long, global = true, display_order = GLOBAL, value_name = "URL")]
     store: Option<StoreUrl>,
 }

@@ -33,7 +33,7 @@ use stash_core::{
 
 use crate::chain::Chain;
 use crate::fixture::EngineFixture;
-use crate::report::{Case, Report, Skip, cases, run_cases};
+use crate::report::{Case, Report, Skip, at_once_each, cases, run_cases};
 use crate::world::{ChainConfig, ChainsOver, World, WorldFixture};
 
 /// Runs every case on every kind of chain in [`ChainConfig::all`]. Not to be called from inside an async runtime.
@@ -41,10 +41,18 @@ use crate::world::{ChainConfig, ChainsOver, World, WorldFixture};
 /// # Panics
 /// With a report of all cases, if one failed.
 pub fn run<F: EngineFixture>(engines: F) {
+    run_at_once(engines, 1);
+}
+
+/// The same with so many kinds of chain at once: for engines that wait for a server more than they work.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_at_once<F: EngineFixture>(engines: F, at_once: usize) {
     let engines = Arc::new(engines);
-    for config in ChainConfig::all() {
+    at_once_each(ChainConfig::all(), at_once, |config| {
         run_world(config.name, ChainsOver { engines: Arc::clone(&engines), config });
-    }
+    });
     let after_a_crash = cases![F: crash::what_a_crash_leaves_agrees_with_itself, changes::the_log_outlives_a_crash];
     run_cases("storage, after a crash".to_owned(), &engines, after_a_crash).assert_passed();
     let whole = ChainsOver { engines, config: ChainConfig::whole() };

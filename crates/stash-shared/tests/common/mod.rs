@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use stash_core::StorageError;
 use stash_core::engine::{EngineInfo, Page, Scan, Snapshot};
 use stash_shared::{
-    Commit, CommitError, CommitLimits, Fetched, Head, Heard, Outcome, Server, ServerError, SharedEngine, SharedOptions,
-    Wanted,
+    Commit, CommitError, CommitLimits, Fetched, Head, HeadHeard, Heard, Outcome, Server, ServerError, SharedEngine,
+    SharedOptions, Wanted,
 };
 
 type Map = BTreeMap<Bytes, Bytes>;
@@ -39,8 +39,10 @@ struct State {
     faults: VecDeque<Fault>,
     late: Vec<Commit>,
     heard: Vec<Heard>,
+    heads_heard: Vec<HeadHeard>,
     unreachable: bool,
     mute: bool,
+    tells_heads: bool,
     fetches: usize,
     commits: usize,
 }
@@ -85,6 +87,12 @@ impl Memory {
     /// Whether it passes announcements on.
     pub fn mute(&self) {
         self.state.lock().mute = true;
+    }
+
+    /// From now on it tells the heads itself.
+    pub fn tell_heads(&self) {
+        let mut state = self.state.lock();
+        (state.mute, state.tells_heads) = (true, true);
     }
 
     /// What it holds now, in a server of its own.
@@ -183,7 +191,16 @@ impl Server for Memory {
             Fault::LoseCommit => {}
             Fault::Late => state.late.push(commit.clone()),
             Fault::LoseAnswer => drop(state.apply(commit)),
-            Fault::None | Fault::NotSent => return Ok(state.apply(commit)),
+            Fault::None | Fault::NotSent => {
+                let outcome = state.apply(commit);
+                let heard = if state.tells_heads { state.heads_heard.clone() } else { Vec::new() };
+                drop(state);
+                for (heard, expected) in heard.iter().flat_map(|heard| commit.owners.iter().map(move |it| (heard, it)))
+                {
+                    heard(&expected.owner, &expected.head);
+                }
+                return Ok(outcome);
+            }
         }
         Err(CommitError::Lost("the connection broke".to_owned()))
     }
@@ -204,6 +221,10 @@ impl Server for Memory {
 
     fn listen(&self, heard: Heard) {
         self.state.lock().heard.push(heard);
+    }
+
+    fn listen_for_heads(&self, heard: HeadHeard) {
+        self.state.lock().heads_heard.push(heard);
     }
 }
 

@@ -213,9 +213,17 @@ impl Connection {
     /// Where it cannot be made.
     pub async fn http1(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).await.expect("the server takes connections");
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        Self::over(stream).await.expect("a connection")
+    }
+
+    /// One of HTTP/1.1 over what is connected to the server.
+    ///
+    /// # Errors
+    /// Where it has ended already.
+    pub async fn over(stream: TcpStream) -> hyper::Result<Self> {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Self::Http1(sender)
+        Ok(Self::Http1(sender))
     }
 
     /// One of HTTP/2, without TLS.

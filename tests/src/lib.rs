@@ -4,7 +4,9 @@
 // Tests may panic, and their helpers for them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod history;
 pub mod http;
+pub mod proxy;
 pub mod support;
 
 include!(concat!(env!("OUT_DIR"), "/guests.rs"));

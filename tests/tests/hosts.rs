@@ -188,6 +188,6 @@ on_a_server! {
         |server: &stash_postgres::testing::TestServer| server.fresh_url();
     redis: stash_redis::testing::TestServer::start(&["--appendonly", "yes", "--appendfsync", "always"]),
         |server: &stash_redis::testing::TestServer| server.url("hosts");
-    etcd: stash_etcd::testing::EtcdCluster::start("hosts", three_members()),
+    etcd: stash_etcd::testing::EtcdCluster::start("hosts", super::three_members()),
         |cluster: &stash_etcd::testing::EtcdCluster| cluster.url("hosts");
 }

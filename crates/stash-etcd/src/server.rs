@@ -159,7 +159,8 @@ impl Etcd {
                 committer.reader.heads(std::slice::from_ref(&owner)).await.map_err(|error| format!("{error:?}"))?;
             let head = head.into_iter().next().unwrap_or_default();
             let after = Head { revision: head.revision + 1, ..head.clone() };
-            let expected = stash_shared::Expected { owner, revision: head.revision, head: after };
+            let expected =
+                stash_shared::Expected { owner, revision: head.revision, writers: head.writers, head: after };
             committer.begin_only(&Commit { owners: vec![expected], writes: vec![write] }).await
         });
         begun.done().await.ok_or("ended")?

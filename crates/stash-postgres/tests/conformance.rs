@@ -25,9 +25,14 @@ impl Schemas {
     }
 
     async fn open(&self, url: String) -> PostgresEngine {
-        // One case has as many transactions open as there may be.
-        let options =
-            PostgresOptions { snapshots: MAX_OPEN_TRANSACTIONS + 1, portable: self.portable, ..Default::default() };
+        // One case has as many transactions open as there may be. Few connections: opening them is what most of the time of
+        // a case would go into.
+        let options = PostgresOptions {
+            connections: 3,
+            snapshots: MAX_OPEN_TRANSACTIONS + 1,
+            portable: self.portable,
+            ..Default::default()
+        };
         let engine = open_engine(&url, &options).await.unwrap();
         assert!(stash_core::Engine::info(&engine).durable);
         engine

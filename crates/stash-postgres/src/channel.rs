@@ -16,6 +16,7 @@ use tokio_postgres::{AsyncMessage, Client, Statement};
 
 use crate::connector::{Connector, Purpose};
 use crate::error::{Failure, tell};
+use crate::pool::Pool;
 use crate::sql::{Dialect, Shape, quoted};
 
 /// How long to wait before connecting again.
@@ -68,13 +69,24 @@ impl Channel {
         *self.task.lock() = Some(task.abort_handle());
     }
 
-    /// Tells the others, if it is connected.
-    pub(crate) async fn announce(&self, message: Bytes) {
-        let open = self.open.lock().clone();
-        let Some(open) = open else { return };
+    /// Tells the others; on a connection of the pool as long as there is none here.
+    pub(crate) async fn announce(&self, message: Bytes, pool: &Arc<Pool>) {
+        if self.connector.sql.dialect == Dialect::Portable {
+            return;
+        }
         let text = BASE64_STANDARD_NO_PAD.encode(&message);
-        if let Err(error) = open.client.execute(&open.notify, &[&self.name, &text]).await {
-            tracing::debug!("other hosts were not told: {}", tell(&error));
+        let open = self.open.lock().clone();
+        let failed = match open {
+            Some(open) => open.client.execute(&open.notify, &[&self.name, &text]).await.err().map(|error| tell(&error)),
+            None => match pool.pick().await {
+                Ok(link) => {
+                    link.ask(Shape::Notify, &[&self.name, &text]).await.err().map(|failure| failure.to_string())
+                }
+                Err(failure) => Some(failure.to_string()),
+            },
+        };
+        if let Some(failed) = failed {
+            tracing::debug!("other hosts were not told: {failed}");
         }
     }
 }

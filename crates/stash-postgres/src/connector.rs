@@ -8,6 +8,8 @@ use tokio_postgres::{Client, Connection, Socket};
 
 use crate::address::Address;
 use crate::error::{Failure, tell};
+use crate::options::PostgresOptions;
+use crate::server::MOST_BYTES;
 use crate::sql::{Dialect, Sql};
 use crate::tls::{Tls, TlsStream};
 
@@ -29,6 +31,8 @@ pub(crate) struct Connector {
     tls: Tls,
     /// How long the server may take for one answer.
     pub(crate) patience: Duration,
+    /// How long it may take for the largest commit.
+    longest: Duration,
     snapshot_life: Duration,
 }
 
@@ -36,9 +40,10 @@ pub(crate) struct Connector {
 pub(crate) type Pair = (Client, Connection<Socket, TlsStream>);
 
 impl Connector {
-    pub(crate) fn new(address: Address, tls: Tls, patience: Duration, snapshot_life: Duration) -> Self {
+    pub(crate) fn new(address: Address, tls: Tls, options: &PostgresOptions) -> Self {
         let sql = Sql::new(&address.schema, Dialect::Postgres);
-        Self { address, sql, tls, patience, snapshot_life }
+        let (patience, longest) = (options.shared.call_timeout, options.shared.time_for(MOST_BYTES));
+        Self { address, sql, tls, patience, longest, snapshot_life: options.snapshot_life }
     }
 
     /// Connects; nothing is set yet.
@@ -60,11 +65,11 @@ impl Connector {
     }
 
     fn settings(&self, purpose: Purpose) -> String {
-        let patience = self.patience.as_millis();
+        let (patience, longest) = (self.patience.as_millis(), self.longest.as_millis());
         let life = self.snapshot_life.as_millis();
-        let most = if purpose == Purpose::Snapshot { life } else { patience };
+        let idle = if purpose == Purpose::Snapshot { life } else { patience };
         let mut text = format!(
-            "SET statement_timeout = {patience}; SET idle_in_transaction_session_timeout = {most}; \
+            "SET statement_timeout = {longest}; SET idle_in_transaction_session_timeout = {idle}; \
              SET client_min_messages = warning;"
         );
         if self.sql.dialect == Dialect::Portable {
@@ -77,7 +82,7 @@ impl Connector {
         let settings = [
             ("lock_timeout", lock.to_string()),
             // Ends a commit whose last bytes never come; PostgreSQL 17 and newer.
-            ("transaction_timeout", most.to_string()),
+            ("transaction_timeout", idle.max(longest).to_string()),
             ("default_transaction_isolation", isolation.to_owned()),
             ("plan_cache_mode", "force_generic_plan".to_owned()),
             ("enable_seqscan", "off".to_owned()),

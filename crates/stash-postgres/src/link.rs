@@ -36,6 +36,13 @@ pub(crate) struct Link {
 impl Link {
     /// Connects, on this runtime.
     pub(crate) async fn open(connector: &Connector, purpose: Purpose, handle: &Handle) -> Result<Arc<Self>, Failure> {
+        let link = Self::connect(connector, handle).await?;
+        connector.set_up(&link.client, purpose).await?;
+        Ok(Arc::new(link))
+    }
+
+    /// Connects; nothing is set yet.
+    pub(crate) async fn connect(connector: &Connector, handle: &Handle) -> Result<Self, Failure> {
         let (client, connection) = connector.connect().await?;
         let ended = Arc::<Mutex<Option<String>>>::default();
         let told = Arc::clone(&ended);
@@ -44,7 +51,7 @@ impl Link {
             tracing::debug!("a connection to PostgreSQL has ended: {reason}");
             *told.lock() = Some(reason);
         });
-        let link = Self {
+        Ok(Self {
             client,
             sql: connector.sql.clone(),
             statements: Mutex::default(),
@@ -54,9 +61,18 @@ impl Link {
             task: task.abort_handle(),
             handle: handle.clone(),
             patience: connector.patience,
-        };
-        connector.set_up(&link.client, purpose).await?;
-        Ok(Arc::new(link))
+        })
+    }
+
+    /// What statements are sent on.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The same connection, which has been set up, for these statements.
+    pub(crate) fn speaking(mut self, sql: &Sql) -> Arc<Self> {
+        self.sql = sql.clone();
+        Arc::new(self)
     }
 
     /// Statements that have no answer yet.

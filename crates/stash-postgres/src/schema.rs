@@ -103,7 +103,7 @@ async fn make(client: &Client, sql: &Sql, schema: &str) -> Result<Found, Failure
         client.batch_execute(&text).await.map_err(Failure::NotPrepared)?;
     }
     client.batch_execute("COMMIT").await.map_err(Failure::Sent)?;
-    look(client, sql, schema).await
+    Ok(if needs_work(&found) { Found::Store(STEPS.len()) } else { found })
 }
 
 fn needs_work(found: &Found) -> bool {

@@ -27,7 +27,7 @@ use crate::{reads, schema};
 /// Keys in one commit: the largest batch, with what is stored beside each of its records.
 const MOST_WRITES: usize = 200_000;
 /// Bytes in one commit: PostgreSQL takes a parameter of less than 1 GiB, and holds it in memory several times.
-const MOST_BYTES: usize = 384 * 1024 * 1024;
+pub(crate) const MOST_BYTES: usize = 384 * 1024 * 1024;
 
 /// A store on a PostgreSQL server.
 pub struct Postgres {
@@ -47,21 +47,19 @@ impl Postgres {
         let failed = |failure: Failure| OpenError::of(&name, &failure);
         let handle = Handle::current();
         let tls = Tls::new(&address.tls)?;
-        let mut connector = Connector::new(address, tls, options.shared.call_timeout, options.snapshot_life);
-        let (client, connection) = connector.connect().await.map_err(failed)?;
-        let task = handle.spawn(crate::connector::drive(connection));
+        let mut connector = Connector::new(address, tls, &options);
+        let first = Link::connect(&connector, &handle).await.map_err(failed)?;
+        let client = first.client();
         let asking = async {
-            let version = Connector::version(&client).await.map_err(failed)?;
+            let version = Connector::version(client).await.map_err(failed)?;
             let address = &connector.address;
             let dialect = if address.portable { Dialect::Portable } else { Dialect::of(&version) };
             connector.sql = Sql::new(&address.schema, dialect);
-            connector.set_up(&client, Purpose::Statements).await.map_err(failed)?;
-            schema::prepare(&client, &connector).await?;
-            Connector::doubts(&client).await.map_err(failed)
+            connector.set_up(client, Purpose::Statements).await.map_err(failed)?;
+            schema::prepare(client, &connector).await?;
+            Connector::doubts(client).await.map_err(failed)
         };
         let asked = tokio::time::timeout(options.shared.patience, asking).await;
-        drop(client);
-        task.abort();
         let doubts = match asked {
             Ok(asked) => asked?,
             Err(_) => return Err(failed(Failure::NotSent("it did not answer in time".to_owned()))),
@@ -70,7 +68,7 @@ impl Postgres {
             tracing::warn!("{name}: what is committed may be lost in a power cut: {doubts}");
         }
         let connector = Arc::new(connector);
-        let first = Link::open(&connector, Purpose::Statements, &handle).await.map_err(failed)?;
+        let first = first.speaking(&connector.sql);
         Ok(Self {
             name: connector.address.name.clone(),
             schema: connector.address.schema.clone(),
@@ -160,7 +158,7 @@ impl Server for Postgres {
     }
 
     async fn announce(&self, message: Bytes) {
-        self.channel.announce(message).await;
+        self.channel.announce(message, &self.pool).await;
     }
 
     fn listen(&self, heard: Heard) {

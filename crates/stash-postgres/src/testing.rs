@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -65,7 +65,7 @@ impl TestServer {
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let own = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = ''\nmax_connections = 200\n\
-             shared_buffers = 64MB\n{settings}\n",
+             shared_buffers = 64MB\ndynamic_shared_memory_type = mmap\n{settings}\n",
             server.port
         );
         server.configure(&own);
@@ -150,7 +150,7 @@ impl TestServer {
         assert!(self.running.is_none(), "it runs already");
         // The watchman reads until he is told, or the test ends whatever way, and then leaves nothing.
         let script = "\"$0\" -D \"$1/data\" >\"$1/log\" 2>&1 & server=$!; read -r word; kill -QUIT $server; \
-                      wait $server; [ \"$word\" = keep ] || rm -rf \"$1/data\" \"$1/log\"";
+                      wait $server; [ \"$word\" = keep ] || rm -rf \"$1\"";
         let mut command = self.command_of(Path::new("/bin/sh"));
         command.arg("-c").arg(script).arg(self.programs.join("postgres")).arg(self.folder.path());
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
@@ -336,6 +336,15 @@ impl TestServer {
         self.configure("ssl = on");
     }
 
+    /// Moves its write-ahead log to a folder that is not there yet; to be called while it does not run.
+    pub fn keep_log_in(&self, folder: &Path) {
+        let here = self.data().join("pg_wal");
+        let copied = self.command_of(Path::new("cp")).arg("-a").arg(&here).arg(folder).status();
+        assert!(copied.expect("cp runs").success(), "the log cannot be copied");
+        fs::remove_dir_all(&here).expect("the log is removed");
+        symlink(folder, &here).expect("a link to the log");
+    }
+
     /// Makes a standby the server that takes writes.
     pub fn promote(&self) {
         let done = self.command("pg_ctl").args(["promote", "-w", "-D"]).arg(self.data()).output().expect("pg_ctl runs");
@@ -351,7 +360,7 @@ pub struct SmallDisk {
 impl SmallDisk {
     /// Mounts one of so many MiB that belongs to the server's user. `None`, with a line that says so, where that is not
     /// allowed.
-    pub fn mount(mebibytes: usize, server: &TestServer) -> Option<Self> {
+    pub fn mount(mebibytes: usize) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("stash-disk-").tempdir().expect("a temporary folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("a folder of ours");
         let size = format!("size={mebibytes}m,mode=0755");
@@ -362,7 +371,7 @@ impl SmallDisk {
         }
         let disk = Self { folder };
         fs::create_dir(disk.space()).expect("a folder on it");
-        if let Some((user, group)) = server.user {
+        if let Some((user, group)) = other_user() {
             chown(disk.space(), Some(user), Some(group)).expect("a folder for the server's user");
         }
         Some(disk)

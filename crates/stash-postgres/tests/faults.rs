@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Proxy, Writers, hosts, impatient, increment, number, open, options, until};
-use stash_conformance::decision::put;
+use stash_conformance::decision::{act, put};
 use stash_core::engine::{Scan, Snapshot};
 use stash_core::{Engine, StorageError};
 use stash_postgres::testing::{SmallDisk, TestServer};
@@ -80,7 +80,7 @@ async fn connections_that_are_ended_by_an_operator_are_replaced() {
         writers.progress(2).await;
         let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'stash'";
         let ended: i64 = client.query_one(ended, &[]).await.unwrap().get(0);
-        assert!(ended > 2, "{ended}");
+        assert!(ended > 0, "nothing was ended");
     }
     writers.progress(2).await;
     for _ in 0..5 {
@@ -203,11 +203,7 @@ async fn snapshots_are_bounded_in_number_and_life() {
     let snapshot = engine.snapshot().await.unwrap();
     increment(&engine, "rapp/a/1/n").await.unwrap();
     assert_eq!(snapshot.read(&[b"rapp/a/1/n"]).await.unwrap()[0].as_deref(), Some(&1_u64.to_be_bytes()[..]));
-    until(true, async || {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        snapshot.read(&[b"rapp/a/1/n"]).await.is_err()
-    })
-    .await;
+    until(true, async || snapshot.read(&[b"rapp/a/1/n"]).await.is_err()).await;
     let error = snapshot.read(&[b"rapp/a/1/n"]).await.unwrap_err();
     assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("begin again")), "{error}");
     drop((open, snapshot));
@@ -305,7 +301,7 @@ async fn a_fail_over_loses_nothing_that_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_refused_and_nothing_is_stored_of_it() {
     let Some(server) = TestServer::start() else { return };
-    let Some(disk) = SmallDisk::mount(64, &server) else { return };
+    let Some(disk) = SmallDisk::mount(64) else { return };
     // The tables are on it, and the log is not.
     let client = client(&server).await;
     let space = format!("CREATE TABLESPACE small LOCATION '{}'", disk.space().display());
@@ -329,6 +325,53 @@ async fn a_full_disk_is_refused_and_nothing_is_stored_of_it() {
     assert_eq!(page.entries.len(), stored);
     engine.update(put(b"rapp/a/1/0", &vec![7; 1 << 20])).await.unwrap();
     client.batch_execute(&format!("DROP SCHEMA {} CASCADE", engine.server().schema())).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_to_the_log_loses_nothing_that_was_acknowledged() {
+    let Some(mut server) = TestServer::start_with("max_wal_size = 64MB") else { return };
+    let Some(disk) = SmallDisk::mount(160) else { return };
+    // The tables are elsewhere. Without room for its log a server ends, and does not start again.
+    server.stop();
+    server.keep_log_in(&disk.space().join("log"));
+    server.run();
+    let url = server.fresh_url();
+    let engine = open(&url, &impatient()).await;
+    increment(&engine, "rapp/a/1/n").await.unwrap();
+    disk.fill();
+    let (mut stored, mut asked) = (0_u64, 0_u64);
+    let error = loop {
+        asked += 1;
+        // What fails is either there or not, and never half of it.
+        let pair = act(move |_, writes| {
+            for half in ["a", "b"] {
+                writes.put(format!("rapp/a/1/{half}{asked:05}").into(), vec![7; 1 << 19].into());
+            }
+            Ok(())
+        });
+        match engine.update(pair).await {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    let text = error.to_string();
+    assert!(matches!(error, StorageError::Unavailable { .. } | StorageError::Io { .. }), "{text}");
+    assert!(server.log().contains("No space left on device"), "{text}");
+    disk.free();
+    // Whoever watches over it starts it again.
+    server.kill();
+    server.run();
+    until(true, async || engine.read(&[b"rapp/a/1/n"]).await.is_ok()).await;
+    let count = async |prefix: &str| {
+        let scan = Scan { value_bytes: 1, limit: 1000, ..Scan::prefix(prefix.as_bytes()) };
+        u64::try_from(engine.scan(&scan).await.unwrap().entries.len()).unwrap()
+    };
+    let found = count("rapp/a/1/a").await;
+    assert_eq!(found, count("rapp/a/1/b").await, "half a commit");
+    let may_be_stored = text.contains("may be stored");
+    assert!(found == stored || (may_be_stored && found == stored + 1), "{found} of {stored}: {text}");
+    increment(&engine, "rapp/a/1/n").await.unwrap();
+    assert_eq!(number(&engine, "rapp/a/1/n").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

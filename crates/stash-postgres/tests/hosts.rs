@@ -6,6 +6,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -122,11 +123,19 @@ async fn a_host_hears_what_another_commits() {
         // A name that has to be quoted.
         let url = format!("{}&schema={}%20It%22s", server.url(), server.fresh_schema());
         let (one, other) = (chain(&url, &options).await, chain(&url, &options).await);
-        one.set("k", "0").await.unwrap();
         until(true, async || {
             let before = one.inner().stats().hits;
             one.get("k").await.unwrap();
             one.inner().stats().hits > before
+        })
+        .await;
+        // What is told before a host listens is lost on it; from the first that it hears on nothing is.
+        let tries = AtomicUsize::new(0);
+        until(true, async || {
+            let value = format!("first {}", tries.fetch_add(1, Ordering::Relaxed));
+            other.set("k", value.clone()).await.unwrap();
+            let heard = until(Some(value.into()), async || one.get("k").await.unwrap());
+            tokio::time::timeout(Duration::from_millis(500), heard).await.is_ok()
         })
         .await;
         for n in 1..20 {

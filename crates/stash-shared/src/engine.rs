@@ -24,7 +24,8 @@ use crate::server::{Server, ServerError};
 /// How a shared engine deals with its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedOptions {
-    /// How long the server may take for one answer before the connection is given up.
+    /// How long the server may take for one answer before the connection is given up; for a large commit longer, see
+    /// [`time_for`](Self::time_for).
     pub call_timeout: Duration,
     /// How long a call goes on trying while the server cannot be reached, or other hosts' commits come in between.
     pub patience: Duration,
@@ -33,6 +34,18 @@ pub struct SharedOptions {
     /// How often the heads of the namespaces in use are asked for. Less than [`staleness`](Self::staleness), or nothing is
     /// ever cached.
     pub poll: Duration,
+}
+
+/// Bytes in a second that a server takes in at least, or the network before it.
+const SLOWEST: u64 = 8 * 1024 * 1024;
+
+impl SharedOptions {
+    /// How long the server may take for an answer to so many bytes.
+    #[must_use]
+    pub fn time_for(&self, bytes: usize) -> Duration {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.call_timeout.saturating_add(Duration::from_millis(bytes / (SLOWEST / 1000)))
+    }
 }
 
 impl Default for SharedOptions {

@@ -142,7 +142,8 @@ impl<S: Server> Inner<S> {
             tries += 1;
             let name = self.server.info().name;
             self.news.under_way(&commit.owners);
-            let answer = tokio::time::timeout(self.options.call_timeout, self.server.commit(commit)).await;
+            let time = self.options.time_for(commit.bytes());
+            let answer = tokio::time::timeout(time, self.server.commit(commit)).await;
             match answer.unwrap_or_else(|_| Err(CommitError::Lost("it did not answer in time".to_owned()))) {
                 Ok(outcome) => return Ok(outcome),
                 Err(CommitError::Refused(error)) => return Err(error),

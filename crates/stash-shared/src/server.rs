@@ -118,6 +118,14 @@ pub struct Commit {
     pub writes: Vec<(Bytes, Option<Bytes>)>,
 }
 
+impl Commit {
+    /// Bytes of keys and values.
+    pub(crate) fn bytes(&self) -> usize {
+        let size = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
+        self.writes.iter().map(size).sum()
+    }
+}
+
 /// What a commit expects of a namespace, and leaves there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {

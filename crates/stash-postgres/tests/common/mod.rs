@@ -71,7 +71,7 @@ pub async fn until<T: PartialEq + std::fmt::Debug>(expected: T, call: impl Async
             return;
         }
         assert!(Instant::now() < deadline, "it stays {now:?}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -112,11 +112,7 @@ impl Writers {
     /// Waits until so many more are acknowledged for each writer, on average.
     pub async fn progress(&self, each: usize) {
         let wanted = self.done.load(Ordering::Relaxed) + each * self.number;
-        until(true, async || {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            self.done.load(Ordering::Relaxed) >= wanted
-        })
-        .await;
+        until(true, async || self.done.load(Ordering::Relaxed) >= wanted).await;
     }
 
     /// Ends them, and sees that all that was acknowledged is there, once.

@@ -53,7 +53,7 @@ impl TestServer {
         }
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         for _ in 0..5 {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let server = Self { port: free_port(), arguments: arguments.clone(), folder, running: Mutex::new(None) };
             // Somebody else may take the port in between.
             if server.run() {
@@ -200,6 +200,12 @@ impl TestCluster {
     }
 }
 
+/// Where a server's files are: in memory, where there is a place for that. The server is killed and not the machine, so what
+/// it has written is there all the same.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -209,7 +215,7 @@ fn free_port() -> u16 {
 pub enum Fault {
     /// Passes it on.
     None,
-    /// Passes questions on, and no answers.
+    /// Passes questions on, and no answers; a connection that has lost one never answers again, as TCP has it.
     Mute,
     /// Passes nothing on.
     Stall,
@@ -297,7 +303,11 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut faults: watch
         match (fault, is_answer) {
             (Fault::None, _) | (Fault::Mute | Fault::CutAnswers, false) => {}
             (Fault::Delay(millis), _) => tokio::time::sleep(Duration::from_millis(millis)).await,
-            (Fault::Mute, true) => continue,
+            (Fault::Mute, true) => {
+                // What comes later must not be taken for the answer that was lost.
+                while from.read(&mut piece).await.is_ok_and(|count| count > 0) {}
+                return;
+            }
             (Fault::Stall, _) => {
                 // Until it is over; then what was kept goes on.
                 if faults.wait_for(|fault| *fault != Fault::Stall).await.is_err() {

@@ -331,27 +331,33 @@ async fn largest_values_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_tls() {
     let folder = tempfile::tempdir().unwrap();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(folder.path())
-        .output();
-    if !made.as_ref().is_ok_and(|made| made.status.success()) {
-        let why = format!("openssl cannot make a certificate: {made:?}");
+    let make = |arguments: &[&str]| {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .output();
+        made.as_ref().is_ok_and(|made| made.status.success()).then_some(()).ok_or_else(|| format!("{made:?}"))
+    };
+    let authority = ["-subj", "/CN=an authority", "-keyout", "ca-key.pem", "-out", "ca.pem"];
+    let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"];
+    let signed = ["-subj", "/CN=localhost", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-keyout", "key.pem"];
+    let certificate = [&signed[..], &["-out", "cert.pem"], &names].concat();
+    if let Err(error) = make(&authority).and_then(|()| make(&certificate)) {
+        let why = format!("openssl cannot make a certificate: {error}");
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
         println!("skipped: a test with TLS, because {why}");
         return;
     }
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
     // A port for tests to ask on, and one with TLS.
     let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let port = tls_port.to_string();
-    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
+    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca];
     let Some(_server) = TestServer::start(&[DURABLE, &tls].concat()) else { return };
     // The server asks for a certificate of the host too.
-    let engine = open(&format!("rediss://127.0.0.1:{tls_port}?ca={cert}&cert={cert}&key={key}")).await.unwrap();
+    let engine = open(&format!("rediss://127.0.0.1:{tls_port}?ca={ca}&cert={cert}&key={key}")).await.unwrap();
     assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1));
     let error = stash_redis::open_engine(&format!("rediss://127.0.0.1:{tls_port}"), &quick()).await.unwrap_err();
     assert!(matches!(&error, OpenError::Unreachable { .. }), "{error}");

@@ -194,6 +194,30 @@ impl TestCluster {
         Some(Self { nodes: started.into_iter().map(|(node, _)| node).collect() })
     }
 
+    /// Starts a replica of a node, and waits until it has what the node has.
+    pub fn add_replica(&self, node: &TestServer, arguments: &[&str]) -> TestServer {
+        let bus = free_port().to_string();
+        let of_cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
+        let quick = ["--repl-diskless-sync-delay", "0"];
+        let replica = TestServer::start(&[&of_cluster[..], &quick, arguments].concat()).unwrap();
+        self.nodes[0].tell(&["CLUSTER", "MEET", "127.0.0.1", &replica.port().to_string(), &bus]);
+        let id = node.tell(&["CLUSTER", "MYID"]);
+        let own = replica.tell(&["CLUSTER", "MYID"]);
+        let deadline = Instant::now() + START;
+        let waiting = |is_ready: &dyn Fn() -> bool| {
+            while !is_ready() {
+                assert!(Instant::now() < deadline, "the replica does not come up");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        waiting(&|| replica.tell(&["CLUSTER", "NODES"]).contains(&id));
+        replica.tell(&["CLUSTER", "REPLICATE", &id]);
+        waiting(&|| replica.tell(&["INFO", "replication"]).contains("master_link_status:up"));
+        // Each must know of it, or would not let it take over.
+        waiting(&|| self.nodes.iter().all(|node| node.tell(&["CLUSTER", "NODES"]).contains(&own)));
+        replica
+    }
+
     /// The URL of the store with this prefix in it.
     pub fn url(&self, prefix: &str) -> String {
         format!("{}&cluster=true", self.nodes[0].url(prefix))

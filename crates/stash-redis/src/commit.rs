@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use redis::Cmd;
+use redis::{Cmd, Value};
 use stash_core::StorageError;
 use stash_core::keyspace::owner;
 use stash_shared::{Commit, CommitError, Outcome, ServerError};
@@ -16,7 +16,6 @@ use crate::error::{commit_error, server_error};
 use crate::layout::{WHOLE, name, place, slot};
 use crate::link::Lane;
 use crate::script;
-use crate::server::is_yes;
 use crate::servers::Servers;
 
 /// Commits of more bytes than this go on a connection of their own.
@@ -124,10 +123,15 @@ pub(crate) async fn apply(servers: &Servers, places: &Places, commit: &Commit) -
     let script = if makes_room { &script::MAKE_ROOM } else { &script::COMMIT };
     let lane = if put > LARGE { Lane::Bulk } else { Lane::Commit };
     let answer = servers.run(lane, script, &scope, &write).await.map_err(commit_error)?;
-    match is_yes(&answer) {
-        Some(true) => Ok(Outcome::Applied),
-        Some(false) => Ok(Outcome::Conflict),
-        None => Err(CommitError::Lost("Redis answered something else than was asked for".to_owned())),
+    match answer {
+        Value::Int(1) => Ok(Outcome::Applied),
+        Value::Int(0) => Ok(Outcome::Conflict),
+        Value::Int(2) => {
+            let reason = "the store is gone from the Redis server, which was emptied, or restarted without its data: \
+                          restore a backup, or restart the hosts to begin anew";
+            Err(StorageError::Unavailable { reason: reason.to_owned() }.into())
+        }
+        _ => Err(CommitError::Lost("Redis answered something else than was asked for".to_owned())),
     }
 }
 

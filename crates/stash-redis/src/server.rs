@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use redis::{Cmd, Value};
+use redis::Cmd;
 use stash_core::engine::{EngineInfo, EngineStatus, Page, Scan};
 use stash_core::{BoxFuture, StorageError};
 use stash_shared::{Commit, CommitError, CommitLimits, Fetched, Head, Heard, Outcome, Server, ServerError, Wanted};
@@ -395,14 +395,5 @@ async fn fetch(asking: &Asking, wanted: &Wanted) -> Result<Fetched, ServerError>
 impl std::fmt::Debug for RedisServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("RedisServer").field(&self.asking.servers.target().shown()).finish()
-    }
-}
-
-/// What a script answers that only says yes or no.
-pub(crate) fn is_yes(answer: &Value) -> Option<bool> {
-    match answer {
-        Value::Int(1) => Some(true),
-        Value::Int(0) => Some(false),
-        _ => None,
     }
 }

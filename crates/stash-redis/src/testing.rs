@@ -53,7 +53,7 @@ impl TestServer {
         }
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         for _ in 0..5 {
-            let folder = tempfile::tempdir().unwrap();
+            let folder = folder();
             let server = Self { port: free_port(), arguments: arguments.clone(), folder, running: Mutex::new(None) };
             // Somebody else may take the port in between.
             if server.run() {
@@ -194,10 +194,40 @@ impl TestCluster {
         Some(Self { nodes: started.into_iter().map(|(node, _)| node).collect() })
     }
 
+    /// Starts a replica of a node, and waits until it has what the node has.
+    pub fn add_replica(&self, node: &TestServer, arguments: &[&str]) -> TestServer {
+        let bus = free_port().to_string();
+        let of_cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-node-timeout", "2000"];
+        let quick = ["--repl-diskless-sync-delay", "0"];
+        let replica = TestServer::start(&[&of_cluster[..], &quick, arguments].concat()).unwrap();
+        self.nodes[0].tell(&["CLUSTER", "MEET", "127.0.0.1", &replica.port().to_string(), &bus]);
+        let id = node.tell(&["CLUSTER", "MYID"]);
+        let own = replica.tell(&["CLUSTER", "MYID"]);
+        let deadline = Instant::now() + START;
+        let waiting = |is_ready: &dyn Fn() -> bool| {
+            while !is_ready() {
+                assert!(Instant::now() < deadline, "the replica does not come up");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        waiting(&|| replica.tell(&["CLUSTER", "NODES"]).contains(&id));
+        replica.tell(&["CLUSTER", "REPLICATE", &id]);
+        waiting(&|| replica.tell(&["INFO", "replication"]).contains("master_link_status:up"));
+        // Each must know of it, or would not let it take over.
+        waiting(&|| self.nodes.iter().all(|node| node.tell(&["CLUSTER", "NODES"]).contains(&own)));
+        replica
+    }
+
     /// The URL of the store with this prefix in it.
     pub fn url(&self, prefix: &str) -> String {
         format!("{}&cluster=true", self.nodes[0].url(prefix))
     }
+}
+
+/// Where a server's files are: in memory, where there is a place for that. The server is killed and not the machine, so what
+/// it has written is there all the same.
+fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn free_port() -> u16 {
@@ -209,7 +239,7 @@ fn free_port() -> u16 {
 pub enum Fault {
     /// Passes it on.
     None,
-    /// Passes questions on, and no answers.
+    /// Passes questions on, and no answers; a connection that has lost one never answers again, as TCP has it.
     Mute,
     /// Passes nothing on.
     Stall,
@@ -297,7 +327,11 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut faults: watch
         match (fault, is_answer) {
             (Fault::None, _) | (Fault::Mute | Fault::CutAnswers, false) => {}
             (Fault::Delay(millis), _) => tokio::time::sleep(Duration::from_millis(millis)).await,
-            (Fault::Mute, true) => continue,
+            (Fault::Mute, true) => {
+                // What comes later must not be taken for the answer that was lost.
+                while from.read(&mut piece).await.is_ok_and(|count| count > 0) {}
+                return;
+            }
             (Fault::Stall, _) => {
                 // Until it is over; then what was kept goes on.
                 if faults.wait_for(|fault| *fault != Fault::Stall).await.is_err() {

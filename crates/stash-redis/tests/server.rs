@@ -99,10 +99,10 @@ async fn a_server_without_memory_takes_what_removes() {
     let Some(server) = TestServer::start(DURABLE) else { return };
     let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
     for n in 0..8 {
-        engine.update(put(format!("rapp/a/1/{n}").as_bytes(), &[7; 500_000])).await.unwrap();
+        engine.update(put(format!("rapp/a/1/{n}").as_bytes(), &vec![7; 500_000])).await.unwrap();
     }
     server.tell(&["CONFIG", "SET", "maxmemory", "1mb"]);
-    let error = engine.update(put(b"rapp/a/1/more", &[7; 100_000])).await.unwrap_err();
+    let error = engine.update(put(b"rapp/a/1/more", &vec![7; 100_000])).await.unwrap_err();
     assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("maxmemory")), "{error}");
     // Nothing of it is there, and everything else is.
     let keys = Scan { value_bytes: 0, ..Scan::prefix(b"rapp/a/1/") };
@@ -117,6 +117,51 @@ async fn a_server_without_memory_takes_what_removes() {
     assert_eq!(engine.scan(&keys).await.unwrap().entries.len(), 1);
     server.tell(&["CONFIG", "SET", "maxmemory", "0"]);
     engine.update(put(b"rapp/a/1/more", b"x")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_cannot_write_to_its_disk_takes_nothing() {
+    let Some(server) = TestServer::start(&["--appendonly", "no", "--save", "3600 1"]) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    let save = |status: &str| {
+        server.tell(&["BGSAVE"]);
+        until("nothing is saved", || {
+            let info = server.tell(&["INFO", "persistence"]);
+            info.contains("rdb_bgsave_in_progress:0") && info.contains(&format!("rdb_last_bgsave_status:{status}"))
+        });
+    };
+    // The file cannot be put in its place.
+    let in_its_place = server.folder().join("dump.rdb");
+    std::fs::create_dir(&in_its_place).unwrap();
+    save("err");
+    let error = engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("write to its disk")), "{error}");
+    assert_eq!(engine.read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(Bytes::from("v"))]);
+    std::fs::remove_dir(&in_its_place).unwrap();
+    save("ok");
+    engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_gone_is_not_taken_for_an_empty_one() {
+    let Some(server) = TestServer::start(&["--appendonly", "no", "--save", ""]) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    assert!(!engine.info().durable);
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    server.kill();
+    server.restart();
+    let error = loop {
+        match engine.update(put(b"rapp/a/1/k", b"w")).await {
+            // The first ones may meet the broken connection.
+            Err(StorageError::Unavailable { reason }) if !reason.contains("is gone") => {}
+            outcome => break outcome.unwrap_err(),
+        }
+    };
+    assert!(error.to_string().contains("restart the hosts"), "{error}");
+    assert_eq!(server.tell(&["DBSIZE"]), "0");
+    let again = open(&server.url("s")).await.unwrap();
+    assert_eq!(again.update(increment(b"rapp/a/1/n")).await, Ok(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -321,7 +366,7 @@ async fn largest_values_come_back() {
         let begin = Scan { value_bytes: 2000, ..Scan::prefix(b"rapp/a/1/") };
         let page = engine.scan(&begin).await.unwrap();
         assert_eq!(page.entries[0].1, value[..size.min(2000)], "{size}");
-        assert_eq!(engine.read_up_to(&[b"rapp/a/1/k"], size).await.unwrap().is_some(), true, "{size}");
+        assert!(engine.read_up_to(&[b"rapp/a/1/k"], size).await.unwrap().is_some(), "{size}");
         if size > 0 {
             assert_eq!(engine.read_up_to(&[b"rapp/a/1/k"], size - 1).await.unwrap(), None, "{size}");
         }
@@ -331,27 +376,33 @@ async fn largest_values_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_tls() {
     let folder = tempfile::tempdir().unwrap();
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(folder.path())
-        .output();
-    if !made.as_ref().is_ok_and(|made| made.status.success()) {
-        let why = format!("openssl cannot make a certificate: {made:?}");
+    let make = |arguments: &[&str]| {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .output();
+        made.as_ref().is_ok_and(|made| made.status.success()).then_some(()).ok_or_else(|| format!("{made:?}"))
+    };
+    let authority = ["-subj", "/CN=an authority", "-keyout", "ca-key.pem", "-out", "ca.pem"];
+    let names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-addext", "basicConstraints=CA:FALSE"];
+    let signed = ["-subj", "/CN=localhost", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-keyout", "key.pem"];
+    let certificate = [&signed[..], &["-out", "cert.pem"], &names].concat();
+    if let Err(error) = make(&authority).and_then(|()| make(&certificate)) {
+        let why = format!("openssl cannot make a certificate: {error}");
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
         println!("skipped: a test with TLS, because {why}");
         return;
     }
     let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (cert, key) = (file("cert.pem"), file("key.pem"));
+    let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
     // A port for tests to ask on, and one with TLS.
     let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let port = tls_port.to_string();
-    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &cert];
+    let tls = ["--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &ca];
     let Some(_server) = TestServer::start(&[DURABLE, &tls].concat()) else { return };
     // The server asks for a certificate of the host too.
-    let engine = open(&format!("rediss://127.0.0.1:{tls_port}?ca={cert}&cert={cert}&key={key}")).await.unwrap();
+    let engine = open(&format!("rediss://127.0.0.1:{tls_port}?ca={ca}&cert={cert}&key={key}")).await.unwrap();
     assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1));
     let error = stash_redis::open_engine(&format!("rediss://127.0.0.1:{tls_port}"), &quick()).await.unwrap_err();
     assert!(matches!(&error, OpenError::Unreachable { .. }), "{error}");

@@ -216,8 +216,8 @@ mod tests {
         news.announced(OWNER, 6);
         news.heard(OWNER, &head(6, OTHER), US, LATER);
         assert_eq!((feed.changes(), woken.load(Ordering::SeqCst)), (Some(1), 2));
-        // An answer that is late tells nothing.
-        news.heard(OWNER, &head(4, OTHER), US, LATER);
+        // An answer to something else that is late tells nothing.
+        news.heard(OWNER, &head(4, OTHER), US, None);
         assert_eq!(feed.changes(), Some(1));
         // Ours shows that another's came in between.
         news.under_way(&expected(7));

@@ -1,4 +1,5 @@
--- Applies a commit if every namespace has the expected head; else nothing of it. ARGV from the fourth on: the number of
+-- Applies a commit if every namespace has the expected head; else nothing of it. The answer is 1 or 0, and 2 where the store
+-- is gone, which only one server alone can tell. ARGV from the fourth on: the number of
 -- heads, and for each its namespace, the head it must have (empty for none) and the one it gets; then for each namespace
 -- that is written to, the numbers of values, of rests, of removals and of places in the index, and those.
 local at = 3
@@ -7,6 +8,7 @@ local function arg()
   return ARGV[at]
 end
 
+if SCOPE == '' and call('EXISTS', name('', 'f')) == 0 then return 2 end
 local owners, heads = {}, {}
 for n = 1, tonumber(arg()) do
   local owner, expected, head = arg(), arg(), arg()

@@ -24,7 +24,8 @@ use crate::server::{Server, ServerError};
 /// How a shared engine deals with its server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedOptions {
-    /// How long the server may take for one answer before the connection is given up.
+    /// How long the server may take for one answer before the connection is given up. A commit has a second more for each
+    /// 4 MiB that it writes.
     pub call_timeout: Duration,
     /// How long a call goes on trying while the server cannot be reached, or other hosts' commits come in between.
     pub patience: Duration,

@@ -20,6 +20,8 @@ use crate::view::{Known, KnownView, Written};
 const MOST_QUESTIONS: usize = 10_000;
 /// How long to wait before another try, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes a second that a server takes at the least: a commit has the time of a call, and that of its bytes.
+const SLOWEST: usize = 4 * 1024 * 1024;
 
 /// What a group came to on what is known.
 enum Decided {
@@ -142,7 +144,8 @@ impl<S: Server> Inner<S> {
             tries += 1;
             let name = self.server.info().name;
             self.news.under_way(&commit.owners);
-            let answer = tokio::time::timeout(self.options.call_timeout, self.server.commit(commit)).await;
+            let time = self.options.call_timeout + time_of(commit);
+            let answer = tokio::time::timeout(time, self.server.commit(commit)).await;
             match answer.unwrap_or_else(|_| Err(CommitError::Lost("it did not answer in time".to_owned()))) {
                 Ok(outcome) => return Ok(outcome),
                 Err(CommitError::Refused(error)) => return Err(error),
@@ -223,6 +226,17 @@ impl<S: Server> Inner<S> {
     }
 }
 
+/// How long the bytes of a commit may take.
+fn time_of(commit: &Commit) -> Duration {
+    let bytes: usize = commit.writes.iter().map(size).sum();
+    Duration::from_millis(u64::try_from(bytes / (SLOWEST / 1000)).unwrap_or(u64::MAX))
+}
+
+/// Bytes of a change.
+fn size((key, value): &(Bytes, Option<Bytes>)) -> usize {
+    key.len() + value.as_ref().map_or(0, Bytes::len)
+}
+
 /// Runs every decision on what its predecessors left.
 fn decide(jobs: &mut [Box<dyn Job>], known: &Known, limits: CommitLimits) -> Decided {
     let (mut written, mut bytes) = (Written::new(), 0_usize);
@@ -254,7 +268,6 @@ fn decide(jobs: &mut [Box<dyn Job>], known: &Known, limits: CommitLimits) -> Dec
             continue;
         }
         if decided {
-            let size = |(key, value): &(Bytes, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
             let more = here.iter().map(size).sum::<usize>();
             let count = here.iter().filter(|(key, _)| !written.contains_key(key)).count();
             let too_many = written.len() + count > limits.writes;

@@ -38,18 +38,19 @@ const CASES: u32 = 64;
 /// # Panics
 /// With the shortest sequence of calls found that is answered wrongly.
 pub fn check<F: EngineFixture>(engines: F) {
-    check_at_once(engines, 1);
+    check_on(engines, ChainConfig::all(), 1, CASES);
 }
 
-/// The same with so many kinds of chain at once: for engines that wait for a server more than they work.
+/// The same on some kinds of chain, so many of them at once, each with so many random sequences (unless `PROPTEST_CASES` says
+/// otherwise): for engines on a server, which wait for it more than they work.
 ///
 /// # Panics
 /// As [`check`].
-pub fn check_at_once<F: EngineFixture>(engines: F, at_once: usize) {
+pub fn check_on<F: EngineFixture>(engines: F, chains: Vec<ChainConfig>, at_once: usize, sequences: u32) {
     let engines = Arc::new(engines);
-    at_once_each(ChainConfig::all(), at_once, |config| {
+    at_once_each(chains, at_once, |config| {
         let name = config.name;
-        let outcome = try_check_world(&ChainsOver { engines: Arc::clone(&engines), config });
+        let outcome = try_check(&ChainsOver { engines: Arc::clone(&engines), config }, sequences);
         assert_eq!(outcome, Ok(()), "the model, {name}");
     });
 }
@@ -67,8 +68,12 @@ pub fn check_world<F: WorldFixture>(worlds: &F) {
 /// # Errors
 /// The shortest sequence of calls found that is answered wrongly.
 pub fn try_check_world<F: WorldFixture>(worlds: &F) -> Result<(), String> {
+    try_check(worlds, CASES)
+}
+
+fn try_check<F: WorldFixture>(worlds: &F, sequences: u32) -> Result<(), String> {
     let runtime = crate::report::runtime();
-    let mut runner = TestRunner::new(proptest_config(CASES));
+    let mut runner = TestRunner::new(proptest_config(sequences));
     let outcome = runner.run(&vec(step(), 1..80), |steps| {
         runtime.block_on(async {
             let mut run = Run::new(worlds.fresh().await);

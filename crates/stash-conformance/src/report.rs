@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -132,20 +133,32 @@ pub(crate) fn run_cases<F>(suite: String, fixture: &Arc<F>, cases: Vec<Case<F>>)
     Report { suite, outcomes }
 }
 
-/// Does something with each of some things, with so many at once. A panic waits for the others and goes on.
+/// Does something with each of some things, with so many at once. The first that panics ends it, as it would a loop: what is
+/// under way ends first, and nothing more is begun.
 pub(crate) fn at_once_each<T: Send>(things: Vec<T>, at_once: usize, each: impl Fn(T) + Sync) {
+    if at_once <= 1 {
+        return things.into_iter().for_each(each);
+    }
     let left = Mutex::new(things.into_iter());
+    let failure = Mutex::new(None);
     std::thread::scope(|scope| {
-        for _ in 0..at_once.max(1) {
+        for _ in 0..at_once {
             scope.spawn(|| {
                 loop {
                     let next = left.lock().unwrap().next();
-                    let Some(next) = next else { return };
-                    each(next);
+                    let Some(next) = next.filter(|_| failure.lock().unwrap().is_none()) else { return };
+                    let done = std::panic::catch_unwind(AssertUnwindSafe(|| each(next)));
+                    if let Err(panic) = done {
+                        failure.lock().unwrap().get_or_insert(panic);
+                        return;
+                    }
                 }
             });
         }
     });
+    if let Some(panic) = failure.into_inner().unwrap() {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 /// Four threads, however many cores there are: the cases about concurrency need real threads.
@@ -160,5 +173,25 @@ fn what_it_said(error: tokio::task::JoinError) -> String {
             Err(panic) => panic.downcast_ref::<&str>().map_or("it panicked", |text| text).to_owned(),
         },
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn all_are_done_and_a_panic_is_passed_on() {
+        for at_once in [0, 1, 3] {
+            let sum = AtomicUsize::new(0);
+            at_once_each((1..=10).collect(), at_once, |n: usize| drop(sum.fetch_add(n, Ordering::SeqCst)));
+            assert_eq!(sum.into_inner(), 55, "{at_once}");
+            let failed = std::panic::catch_unwind(|| {
+                at_once_each((1..=10).collect(), at_once, |n: usize| assert!(n != 4, "the fourth"));
+            });
+            assert_eq!(failed.unwrap_err().downcast_ref::<&str>(), Some(&"the fourth"), "{at_once}");
+        }
     }
 }

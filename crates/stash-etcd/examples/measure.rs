@@ -101,11 +101,17 @@ async fn main() {
         let (plain, value) = (Arc::clone(&plain), value.clone());
         tokio::spawn(async move { plain.put(&[(key, value)]).await })
     };
+    let checked_by_hand = |key: String| {
+        let (plain, value) = (Arc::clone(&plain), value.clone());
+        tokio::spawn(async move { plain.compare_and_put(&key, &value, &format!("{key}/state")).await })
+    };
     let theirs = at_once(64, |n| by_hand(format!("plain/at-once/{n}"))).await;
+    let checked = at_once(64, |n| checked_by_hand(format!("plain/at-once/{n}"))).await;
     let ours = at_once(64, |n| each(n + 1, "k".to_owned())).await;
-    tell("64 callers set at once, 64 components", ours, "64 puts at once", theirs);
+    tell("64 callers set at once, 64 components", ours, "64 puts at once, not looking", theirs);
+    tell("64 callers set at once, 64 components", ours, "64 Range, then Txn that compares", checked);
     let ours = at_once(64, |n| each(1, format!("{n}"))).await;
-    tell("64 callers set at once, one component", ours, "64 puts at once", theirs);
+    tell("64 callers set at once, one component", ours, "64 puts at once, not looking", theirs);
 
     let large = Bytes::from(vec![b'v'; 8 << 20]);
     let ours = median(1, async |_| one.set("large", large.clone()).await.unwrap()).await;

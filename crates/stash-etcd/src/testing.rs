@@ -38,6 +38,9 @@ pub struct Setup {
     pub options: Vec<String>,
     /// Certificate, key and authority of members for TLS, with `127.0.0.1` in the certificate.
     pub tls: Option<(PathBuf, PathBuf, PathBuf)>,
+    /// Keeps the data in memory where the system has a place for that (`/dev/shm`): three members that wait for one disk take
+    /// minutes for what is no test of the disk.
+    pub in_memory: bool,
 }
 
 /// An etcd of one or more members, which ends with this.
@@ -102,24 +105,34 @@ impl EtcdCluster {
             return None;
         }
         for _ in 0..TRIES {
-            let ports = free_ports(setup.members.max(1) * 3);
-            let members = ports.chunks(3).map(|ports| Member {
-                client: ports[0],
-                peer: ports[1],
-                metrics: ports[2],
-                running: None,
-            });
-            let mut cluster =
-                Self { members: members.collect(), setup: setup.clone(), folder: tempfile::tempdir().unwrap() };
-            for member in 0..cluster.members.len() {
-                cluster.spawn(member);
-            }
-            if cluster.wait_until_ready() {
+            let mut cluster = Self::new(&setup);
+            if cluster.spawn_all() {
                 return Some(cluster);
             }
             println!("etcd did not start; trying other ports\n{}", cluster.printed());
         }
         panic!("etcd does not start");
+    }
+
+    /// Members that do not run yet.
+    fn new(setup: &Setup) -> Self {
+        let ports = free_ports(setup.members.max(1) * 3);
+        let members = ports.chunks(3).map(|ports| Member {
+            client: ports[0],
+            peer: ports[1],
+            metrics: ports[2],
+            running: None,
+        });
+        let memory = setup.in_memory.then(|| tempfile::tempdir_in("/dev/shm").ok()).flatten();
+        let folder = memory.unwrap_or_else(|| tempfile::tempdir().unwrap());
+        Self { members: members.collect(), setup: setup.clone(), folder }
+    }
+
+    fn spawn_all(&mut self) -> bool {
+        for member in 0..self.members.len() {
+            self.spawn(member);
+        }
+        self.wait_until_ready()
     }
 
     fn spawn(&mut self, at: usize) {
@@ -198,6 +211,23 @@ impl EtcdCluster {
     pub fn restart(&mut self, member: usize) {
         self.spawn(member);
         assert!(self.wait_until_ready(), "it does not start again\n{}", self.printed());
+    }
+
+    /// Starts a copy of an etcd of one member, with what that has on its disk now; both go on.
+    pub fn copy(&self) -> Self {
+        assert_eq!(self.members.len(), 1, "one of several members may not have all that was answered");
+        for _ in 0..TRIES {
+            let mut copy = Self::new(&self.setup);
+            // Files that nobody writes to.
+            self.freeze(0);
+            copy_folder(&self.folder.path().join("m0"), &copy.folder.path().join("m0"));
+            self.thaw(0);
+            if copy.spawn_all() {
+                return copy;
+            }
+            println!("the copy of etcd did not start; trying other ports\n{}", copy.printed());
+        }
+        panic!("a copy of etcd does not start");
     }
 
     /// Stops a member: its connections stay, and nothing is answered.
@@ -288,6 +318,19 @@ impl Plain {
 
 fn text(key: &str) -> Bytes {
     Bytes::copy_from_slice(key.as_bytes())
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let copied = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &copied);
+        } else {
+            std::fs::copy(entry.path(), copied).unwrap();
+        }
+    }
 }
 
 fn free_ports(count: usize) -> Vec<u16> {

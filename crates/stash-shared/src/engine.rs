@@ -37,7 +37,7 @@ pub struct SharedOptions {
 }
 
 /// Bytes in a second that a server takes in at least, or the network before it.
-const SLOWEST: u64 = 8 * 1024 * 1024;
+const SLOWEST: u64 = 4 * 1024 * 1024;
 
 impl SharedOptions {
     /// How long the server may take for an answer to so many bytes.

@@ -221,6 +221,25 @@ async fn what_is_too_large_for_one_commit_goes_in_several_or_is_refused() {
     host.update(write(1, 5000, 99)).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_commit_has_more_time() {
+    let server = Memory::default();
+    let (call_timeout, patience) = (Duration::from_millis(200), Duration::from_secs(1));
+    let engine = server.engine(SharedOptions { call_timeout, patience, ..SharedOptions::default() }).await;
+    server.take(Duration::from_millis(500));
+    let large = vec![7; 8 << 20];
+    let written = large.clone();
+    let write = act(move |_, writes| {
+        writes.put("rapp/a/1/large".into(), written.clone().into());
+        Ok(())
+    });
+    assert_eq!(engine.update(write).await, Ok(()));
+    assert_eq!(server.counts().1, 1);
+    assert!(engine.read(&[b"rapp/a/1/large"]).await.unwrap()[0].as_deref() == Some(&large[..]));
+    // A small one has not.
+    assert!(engine.update(increment(COUNT)).await.is_err());
+}
+
 type Chain = NamespacedStorage<CachedStorage<EngineBackend<SharedEngine<Memory>>>>;
 
 /// A component's chain on a host of its own.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -43,6 +44,7 @@ struct State {
     unreachable: bool,
     mute: bool,
     tells_heads: bool,
+    takes: Duration,
     fetches: usize,
     commits: usize,
 }
@@ -93,6 +95,11 @@ impl Memory {
     pub fn tell_heads(&self) {
         let mut state = self.state.lock();
         (state.mute, state.tells_heads) = (true, true);
+    }
+
+    /// How long each commit takes from now on.
+    pub fn take(&self, takes: Duration) {
+        self.state.lock().takes = takes;
     }
 
     /// What it holds now, in a server of its own.
@@ -175,6 +182,10 @@ impl Server for Memory {
     async fn commit(&self, commit: &Commit) -> Result<Outcome, CommitError> {
         // Others get in between.
         tokio::task::yield_now().await;
+        let takes = self.state.lock().takes;
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
         let mut state = self.state.lock();
         state.commits += 1;
         if state.unreachable {

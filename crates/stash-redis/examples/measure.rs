@@ -1,5 +1,7 @@
 //! What the engine costs beside the same done by hand, on an open connection of the same client to the same server:
-//! `cargo run --profile bench --package stash-redis --features testing --example measure`.
+//! `cargo run --release --package stash-redis --features testing --example measure -- FOLDER`.
+//!
+//! By hand, what is written can be listed in order too: a string for each value, and a sorted set of the keys.
 
 // It is run by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -68,7 +70,9 @@ fn command(name: &str, arguments: &[&[u8]]) -> redis::Cmd {
 
 #[tokio::main]
 async fn main() {
-    let Some(server) = TestServer::start(DURABLE) else { return };
+    let folder =
+        std::env::args().nth(1).expect("the folder for the server's files: its disk is what a commit waits for");
+    let Some(server) = TestServer::start_in(folder.as_ref(), DURABLE) else { return };
     let url = server.url("s");
     let engine: Arc<RedisEngine> = Arc::new(stash_redis::open_engine(&url, &RedisOptions::default()).await.unwrap());
     let client = redis::Client::open(("127.0.0.1", server.port())).unwrap();
@@ -79,9 +83,7 @@ async fn main() {
     for n in 0..1000 {
         let key = format!("rapp/a/1/{n:04}");
         engine.update(put(key.as_bytes(), &VALUE)).await.unwrap();
-        run(command("SET", &[key.as_bytes(), &VALUE])).await;
-        run(command("HSET", &[b"values", key.as_bytes(), &VALUE])).await;
-        run(command("ZADD", &[b"keys", b"0", key.as_bytes()])).await;
+        set_by_hand(hand.clone(), [key], false).await;
     }
     let key = |n: usize| format!("rapp/a/1/{:04}", n % 1000);
     let get = each(|n| {
@@ -96,13 +98,10 @@ async fn main() {
         async move { engine.update(put(key(n).as_bytes(), &VALUE)).await.unwrap() }
     })
     .await;
-    tell("set", set, each(|n| run(command("SET", &[key(n).as_bytes(), &VALUE]))).await, "SET");
-    let both = each(async |n| {
-        run(command("GET", &[key(n).as_bytes()])).await;
-        run(command("SET", &[key(n).as_bytes(), &VALUE])).await;
-    })
-    .await;
-    tell("set", set, both, "GET, then SET");
+    let once = each(|n| set_by_hand(hand.clone(), [key(n)], false)).await;
+    tell("set", set, once, "MULTI, SET, ZADD, EXEC");
+    let after_look = each(|n| set_by_hand(hand.clone(), [key(n)], true)).await;
+    tell("set", set, after_look, "GET; MULTI, SET, ZADD, EXEC");
 
     let batch = each(|_| {
         let write = act(move |_, writes| {
@@ -113,16 +112,8 @@ async fn main() {
         async move { engine.update(write).await.unwrap() }
     })
     .await;
-    let by_hand = each(async |_| {
-        let mut pipeline = redis::pipe();
-        pipeline.atomic();
-        for n in 0..1000 {
-            pipeline.add_command(command("HSET", &[b"values", key(n).as_bytes(), &VALUE])).ignore();
-        }
-        pipeline.exec_async(&mut hand.clone()).await.unwrap();
-    })
-    .await;
-    tell("batch of 1000", batch, by_hand, "MULTI, 1000 HSET, EXEC");
+    let by_hand = each(|_| set_by_hand(hand.clone(), (0..1000).map(key), false)).await;
+    tell("batch of 1000", batch, by_hand, "MULTI, 1000 SET, 1000 ZADD, EXEC");
 
     let page = each(|n| {
         let start = std::ops::Bound::Included(Bytes::from(key(n % 800)));
@@ -135,13 +126,13 @@ async fn main() {
         let start = format!("[{}", key(n % 800));
         let range = command("ZRANGEBYLEX", &[b"keys", start.as_bytes(), b"+", b"LIMIT", b"0", b"100"]);
         let keys: Vec<Vec<u8>> = range.query_async(&mut hand.clone()).await.unwrap();
-        let mut values = redis::cmd("HMGET");
-        values.arg("values").arg(&keys);
+        let mut values = redis::cmd("MGET");
+        values.arg(&keys);
         let values: Vec<Vec<u8>> = values.query_async(&mut hand.clone()).await.unwrap();
         assert_eq!(values.len(), 100);
     })
     .await;
-    tell("page of 100", page, by_hand, "ZRANGEBYLEX, HMGET");
+    tell("page of 100", page, by_hand, "ZRANGEBYLEX; MGET");
     in_snapshot(&engine, key).await;
 
     for (what, components) in [("64 callers set, 64 components", CALLERS), ("64 callers set, 1 component", 1)] {
@@ -153,11 +144,11 @@ async fn main() {
         })
         .await;
         let own = hand.clone();
-        let set = at_once(move |caller, n| set_by_hand(own.clone(), format!("{caller}-{}", n % 100), false)).await;
-        tell(what, engine, set, "SET");
+        let set = at_once(move |caller, n| set_by_hand(own.clone(), [format!("{caller}-{}", n % 100)], false)).await;
+        tell(what, engine, set, "MULTI, SET, ZADD, EXEC");
         let own = hand.clone();
-        let both = at_once(move |caller, n| set_by_hand(own.clone(), format!("{caller}-{}", n % 100), true)).await;
-        tell(what, engine, both, "GET, then SET");
+        let both = at_once(move |caller, n| set_by_hand(own.clone(), [format!("{caller}-{}", n % 100)], true)).await;
+        tell(what, engine, both, "GET; MULTI, SET, ZADD, EXEC");
     }
 }
 
@@ -175,9 +166,16 @@ async fn in_snapshot(engine: &RedisEngine, key: impl Fn(usize) -> String) {
     println!("{:<34} {page:>9.1} us", "page of 100 in a snapshot");
 }
 
-async fn set_by_hand(mut hand: MultiplexedConnection, key: String, reads: bool) {
-    if reads {
-        let _: Option<Vec<u8>> = command("GET", &[key.as_bytes()]).query_async(&mut hand).await.unwrap();
+/// One transaction, as Redis has it, after a look at what there is where that is wanted.
+async fn set_by_hand(mut hand: MultiplexedConnection, keys: impl IntoIterator<Item = String>, looks: bool) {
+    let mut pipeline = redis::pipe();
+    pipeline.atomic();
+    for key in keys {
+        if looks {
+            let _: Option<Vec<u8>> = command("GET", &[key.as_bytes()]).query_async(&mut hand).await.unwrap();
+        }
+        pipeline.add_command(command("SET", &[key.as_bytes(), &VALUE])).ignore();
+        pipeline.add_command(command("ZADD", &[b"keys", b"0", key.as_bytes()])).ignore();
     }
-    command("SET", &[key.as_bytes(), &VALUE]).exec_async(&mut hand).await.unwrap();
+    pipeline.exec_async(&mut hand).await.unwrap();
 }

@@ -45,6 +45,18 @@ impl TestServer {
     /// Starts one with these arguments. `None` where there is no `redis-server` on this machine, which is printed; with
     /// `CI=true` that is a failure.
     pub fn start(arguments: &[&str]) -> Option<Self> {
+        // In memory, where there is a place for that: the server is killed and not the machine, so what it has written is
+        // there all the same.
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Self::start_in(memory, arguments)
+        } else {
+            Self::start_in(&std::env::temp_dir(), arguments)
+        }
+    }
+
+    /// The same with its files in this folder.
+    pub fn start_in(base: &Path, arguments: &[&str]) -> Option<Self> {
         if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
             let why = "there is no redis-server here: install Redis 7 or later";
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
@@ -53,7 +65,7 @@ impl TestServer {
         }
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         for _ in 0..5 {
-            let folder = folder();
+            let folder = tempfile::tempdir_in(base).unwrap();
             let server = Self { port: free_port(), arguments: arguments.clone(), folder, running: Mutex::new(None) };
             // Somebody else may take the port in between.
             if server.run() {
@@ -222,12 +234,6 @@ impl TestCluster {
     pub fn url(&self, prefix: &str) -> String {
         format!("{}&cluster=true", self.nodes[0].url(prefix))
     }
-}
-
-/// Where a server's files are: in memory, where there is a place for that. The server is killed and not the machine, so what
-/// it has written is there all the same.
-fn folder() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn free_port() -> u16 {

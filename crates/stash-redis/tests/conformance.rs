@@ -49,8 +49,8 @@ fn the_engine_keeps_its_promises() {
     }
 }
 
-// What is above an engine is the same over every one: all its kinds run over that of stash-shared. Here are those that ask the
-// server for everything, for what is not cached, and for what has just been evicted.
+// What is above an engine is the same over every one: all its kinds run over that of stash-shared. Here are those that ask
+// the server for everything, for what is not cached, and for what has just been evicted.
 fn chains() -> impl Iterator<Item = ChainConfig> {
     ["namespaces only", "whole chain", "cache of 3 entries"]
         .into_iter()

@@ -1,5 +1,5 @@
-//! Several hosts on one server, behind a network that fails, and a server that fails: what is counted must be right, and what
-//! cannot be done must be said in time.
+//! Several hosts on one server, behind a network that fails, and a server that fails: what is counted must be right, and
+//! what cannot be done must be said in time.
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]

@@ -9,7 +9,7 @@ use crate::support::{Case, Named, cases, fresh, holds, ok, same};
 pub(crate) const CASES: &[Named] = cases![capabilities_tell_the_limits, status_follows_what_happens];
 
 /// What an engine is called.
-const ENGINES: [&str; 7] = ["memory", "redb", "fjall", "sqlite", "files", "postgres", "redis"];
+const ENGINES: [&str; 8] = ["memory", "redb", "fjall", "sqlite", "files", "postgres", "redis", "etcd"];
 
 fn capabilities_tell_the_limits() -> Case {
     let told = capabilities::get();

@@ -42,7 +42,7 @@ impl Known {
         self.heads.extend(heads);
         self.values.extend(wanted.keys.into_iter().zip(fetched.values));
         for (scan, page) in wanted.scans.into_iter().zip(fetched.pages) {
-            self.pages.retain(|(known, _)| !is_same_range(known, &scan));
+            self.pages.retain(|(known, _)| !covers(&scan, known));
             self.pages.push((scan, page));
         }
     }
@@ -58,12 +58,47 @@ impl Known {
     }
 }
 
-/// Whether one page answers both, if it is long enough.
-fn is_same_range(one: &Scan, other: &Scan) -> bool {
-    (&one.start, &one.end, one.reverse) == (&other.start, &other.end, other.reverse)
-        && one.value_bytes >= other.value_bytes
-        && one.uncounted_key_bytes == other.uncounted_key_bytes
-        && one.uncounted_value_bytes == other.uncounted_value_bytes
+/// Whether what was asked for answers a scan, if it is long enough: it begins where that one does, and ends no earlier.
+fn covers(asked: &Scan, scan: &Scan) -> bool {
+    let is_long_enough = asked.end == scan.end || (!scan.reverse && end_order(&asked.end) >= end_order(&scan.end));
+    is_long_enough
+        && (&asked.start, asked.reverse) == (&scan.start, scan.reverse)
+        && asked.value_bytes >= scan.value_bytes
+        && asked.uncounted_key_bytes == scan.uncounted_key_bytes
+        && asked.uncounted_value_bytes == scan.uncounted_value_bytes
+}
+
+/// Ends of ranges in the order of what they let in: whether there is none, the key, and whether it is let in.
+fn end_order(end: &Bound<Bytes>) -> (bool, &[u8], bool) {
+    match end {
+        Bound::Unbounded => (true, &[], false),
+        Bound::Included(key) => (false, key, true),
+        Bound::Excluded(key) => (false, key, false),
+    }
+}
+
+/// What of a page is in the range of a scan that it covers.
+fn cut(page: &Page, scan: &Scan) -> Page {
+    let range = (scan.start.as_ref(), scan.end.as_ref());
+    let within = page.entries.partition_point(|(key, _)| {
+        use std::ops::RangeBounds;
+        RangeBounds::<Bytes>::contains(&range, key)
+    });
+    // What comes after an entry beyond the range is beyond it too.
+    let entries = page.entries.get(..within).unwrap_or_default().to_vec();
+    Page { entries, more: page.more && within == page.entries.len() }
+}
+
+/// The end of the last range that begins like this one and is of one namespace; see [`range_owner`].
+fn widest_end(scan: &Scan) -> Option<Bound<Bytes>> {
+    let (Bound::Included(start) | Bound::Excluded(start)) = &scan.start else { return None };
+    let first = owner(start);
+    if first.is_empty() {
+        return None;
+    }
+    let (before, after) = start.split_at_checked(1 + first.len())?;
+    let next = after.first()?.checked_add(1)?;
+    Some(Bound::Excluded(Bytes::from([before, &[next]].concat())))
 }
 
 /// What one decision sees.
@@ -125,7 +160,7 @@ impl View for KnownView<'_> {
             return Ok(Page::default());
         }
         self.touch(range_owner(scan)?);
-        let page = self.known.pages.iter().find(|(known, _)| is_same_range(known, scan));
+        let page = self.known.pages.iter().find(|(known, _)| covers(known, scan));
         let Some((asked, page)) = page else {
             self.seen.borrow_mut().unknown.scans.push(self.asked(scan, None));
             return Ok(Page::default());
@@ -133,7 +168,8 @@ impl View for KnownView<'_> {
         let range = (scan.start.as_ref(), scan.end.as_ref());
         let written = self.written.range::<Bytes, _>(range);
         let written: Vec<_> = if scan.reverse { written.rev().collect() } else { written.collect() };
-        let mut merge = Merge::new(page, &written, scan.reverse);
+        let cut = (asked.end != scan.end).then(|| cut(page, scan));
+        let mut merge = Merge::new(cut.as_ref().unwrap_or(page), &written, scan.reverse);
         match scan.collect(&mut merge) {
             Ok(page) if !merge.guesses => Ok(page),
             Ok(_) | Err(NeedsMore) => {
@@ -151,7 +187,18 @@ impl KnownView<'_> {
         // What is written may hide as many.
         let hidden = self.written.range::<Bytes, _>(range).count();
         let (limit, bytes) = before.map_or((0, 0), |before| (before.limit, before.max_bytes));
+        // A range that ends with the present moment is another one each time that it is asked for.
+        let moves = || {
+            let begins_alike = |(known, _): &(Scan, Page)| known.start == scan.start && known.reverse == scan.reverse;
+            !scan.reverse && self.known.pages.iter().any(begins_alike)
+        };
+        let end = match before {
+            Some(before) => before.end.clone(),
+            None if moves() => widest_end(scan).unwrap_or_else(|| scan.end.clone()),
+            None => scan.end.clone(),
+        };
         Scan {
+            end,
             limit: scan.limit.saturating_add(hidden).max(limit.saturating_mul(2)),
             max_bytes: scan.max_bytes.max(bytes.saturating_mul(2)),
             ..scan.clone()
@@ -317,6 +364,40 @@ mod tests {
         let view = KnownView::new(&known, &hides_more);
         assert!(view.scan(&scan).unwrap().entries.is_empty());
         assert!(!view.seen().is_certain(), "k5 may be all that is stored behind k4");
+    }
+
+    #[test]
+    fn a_range_whose_end_moves_is_asked_for_once_more_and_no_more() {
+        let until = |end: &'static str| Scan {
+            end: Bound::Included(Bytes::from_static(end.as_bytes())),
+            limit: 3,
+            ..Scan::prefix(b"ra/b/c/")
+        };
+        let (mut known, written) = (Known::default(), Written::new());
+        let ask = |known: &Known, end| {
+            let view = KnownView::new(known, &written);
+            let page = view.scan(&until(end)).unwrap();
+            (text(&page), view.seen().unknown.scans)
+        };
+        let (_, asked) = ask(&known, "ra/b/c/2");
+        assert_eq!(asked, [until("ra/b/c/2")]);
+        let answer = |known: &mut Known, scans: Vec<Scan>, page: Page| {
+            known.add(Wanted { scans, ..Wanted::default() }, Fetched { pages: vec![page], ..Fetched::default() });
+        };
+        answer(&mut known, asked, page(&["ra/b/c/1"], false));
+        let (_, asked) = ask(&known, "ra/b/c/3");
+        assert_eq!(asked, [Scan { limit: 3, ..Scan::prefix(b"ra/b/c/") }]);
+        answer(&mut known, asked, page(&["ra/b/c/1", "ra/b/c/4", "ra/b/c/5"], true));
+        for (end, found) in [("ra/b/c/3", "ra/b/c/1=stored"), ("ra/b/c/4", "ra/b/c/1=stored ra/b/c/4=stored")] {
+            assert_eq!(ask(&known, end), ((found.to_owned(), false), Vec::new()));
+        }
+        // Longer than what is known: more of the same.
+        let (_, asked) = ask(&known, "ra/b/c/9");
+        assert_eq!(asked.len(), 0, "three is what was asked for");
+        let longer = Scan { limit: 4, ..until("ra/b/c/9") };
+        let view = KnownView::new(&known, &written);
+        assert!(view.scan(&longer).unwrap().entries.is_empty());
+        assert_eq!(view.seen().unknown.scans, [Scan { limit: 6, ..Scan::prefix(b"ra/b/c/") }]);
     }
 
     #[test]

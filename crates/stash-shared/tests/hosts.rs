@@ -56,6 +56,33 @@ async fn counters_add_up_across_hosts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_looks_at_the_clock_comes_to_an_end() {
+    let server = Memory::default();
+    let engine = server.engine(quick()).await;
+    for n in 0..5 {
+        engine.update(put(format!("rapp/a/1/{n}").as_bytes(), b"due")).await.unwrap();
+    }
+    let before = server.counts().0;
+    // What is due now is another range each time that it is asked.
+    let mut moment = 0_u64;
+    let sweep = act(move |view, writes| {
+        moment += 1;
+        let end = std::ops::Bound::Included(bytes::Bytes::from(format!("rapp/a/1/2{moment:020}")));
+        let due = view.scan(&Scan { end, limit: 10, ..Scan::prefix(b"rapp/a/1/") })?;
+        for (key, _) in &due.entries {
+            view.look(key, &mut |_| {})?;
+            writes.remove(key.clone());
+        }
+        Ok(due.entries.len())
+    });
+    assert_eq!(engine.update(sweep).await.unwrap(), 3);
+    let asked = server.counts().0 - before;
+    assert!(asked <= 4, "it was asked {asked} times");
+    let left = engine.scan(&Scan::prefix(b"rapp/a/1/")).await.unwrap();
+    assert_eq!(left.entries.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_write_skew_across_hosts() {
     let server = Memory::default();
     let hosts = hosts(&server, 2).await;

@@ -3,7 +3,7 @@
 //! - A commit is one statement: it locks the heads of the namespaces that it depends on, compares them, and writes only if all
 //!   are as expected. Reads are one statement each. So a host that stops leaves nothing open on the server.
 //! - `Ok` from an update means that the server has flushed it, as far as its settings say so: see
-//!   [`EngineInfo::durable`](stash_core::EngineInfo).
+//!   [`EngineInfo::durable`](stash_core::engine::EngineInfo).
 //! - A few connections serve all callers; snapshots, and hearing of other hosts, have connections of their own.
 //! - What is common to engines that hosts share (optimistic commits, lost answers, news) is in `stash-shared`.
 //!

@@ -186,7 +186,9 @@ mod tests {
     fn all_are_done_and_a_panic_is_passed_on() {
         for at_once in [0, 1, 3] {
             let sum = AtomicUsize::new(0);
-            at_once_each((1..=10).collect(), at_once, |n: usize| drop(sum.fetch_add(n, Ordering::SeqCst)));
+            at_once_each((1..=10).collect(), at_once, |n: usize| {
+                sum.fetch_add(n, Ordering::SeqCst);
+            });
             assert_eq!(sum.into_inner(), 55, "{at_once}");
             let failed = std::panic::catch_unwind(|| {
                 at_once_each((1..=10).collect(), at_once, |n: usize| assert!(n != 4, "the fourth"));

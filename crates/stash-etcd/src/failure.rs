@@ -85,7 +85,7 @@ impl Refusal {
         let reason = match self {
             Self::NoSpace => {
                 "etcd refuses writes because its database has reached its quota: compact and defragment it (etcdctl \
-                 compact, etcdctl defrag) or give it a larger --quota-backend-bytes, then etcdctl alarm disarm"
+                 compact, etcdctl defrag --cluster) or give it a larger --quota-backend-bytes, then etcdctl alarm disarm"
             }
             Self::Compacted => {
                 let reason = "etcd has compacted the state that was being read; read it anew".to_owned();

@@ -157,7 +157,7 @@ impl Reader {
                 over = self.over(&pending, at, |of| keys.iter().any(|key| owner(key) == of)).await?;
             }
             for (key, answer) in some.iter().zip(answers) {
-                let entry = self.entry(key, answer, &over)?;
+                let entry = Self::entry(key, answer, &over)?;
                 bytes = bytes.saturating_add(entry.as_ref().map_or(0, Entry::length));
                 if bytes > max_bytes {
                     return Ok(None);
@@ -176,7 +176,7 @@ impl Reader {
     }
 
     /// An entry, as the answer and journals have it.
-    fn entry(&self, key: &[u8], answer: RangeResponse, over: &Writes) -> Result<Option<Entry>, StorageError> {
+    fn entry(key: &[u8], answer: RangeResponse, over: &Writes) -> Result<Option<Entry>, StorageError> {
         if let Some(written) = over.get(key) {
             return written.as_deref().map(|stored| Entry::decode(Bytes::copy_from_slice(stored))).transpose();
         }
@@ -216,7 +216,7 @@ impl Reader {
             fetched.heads.push(self.head(owner, &answers.next().unwrap_or_default()));
         }
         for key in &wanted.keys {
-            let entry = self.entry(key, answers.next().unwrap_or_default(), &state.over)?;
+            let entry = Self::entry(key, answers.next().unwrap_or_default(), &state.over)?;
             fetched.values.push(match entry {
                 Some(entry) => Some(self.value(key, entry, usize::MAX, revision).await?),
                 None => None,
@@ -285,7 +285,7 @@ impl Reader {
             } else {
                 start = Bound::Excluded(last);
             }
-            let limit = self.next_limit(scan, kept.len(), bytes);
+            let limit = Self::next_limit(scan, kept.len(), bytes);
             let range = RangeRequest { revision: state.revision, ..self.part(scan, &start, &end, limit) };
             answer = self.range(range).await?;
         };
@@ -298,7 +298,7 @@ impl Reader {
     }
 
     /// How many entries to ask for next: about as many as the page has room for, and one to see whether there are more.
-    fn next_limit(&self, scan: &Scan, kept: usize, bytes: usize) -> usize {
+    fn next_limit(scan: &Scan, kept: usize, bytes: usize) -> usize {
         let most = if scan.value_bytes == 0 { KEYS } else { MORE_ENTRIES };
         let each = (bytes / kept.max(1)).max(1);
         let room = scan.max_bytes.saturating_sub(bytes) / each;
@@ -370,11 +370,10 @@ impl Reader {
     /// The leading bytes of an entry's value.
     async fn value(&self, key: &[u8], entry: Entry, bytes: usize, revision: i64) -> Result<Bytes, ReadError> {
         match (entry.leading(bytes), entry) {
-            (Some(value), _) => Ok(value),
             (None, Entry::Large { blob, .. }) => {
                 self.blob(&self.keys.value_pieces(key, &blob.id), &blob, bytes, revision).await
             }
-            (None, Entry::Inline(value)) => Ok(value),
+            (Some(value), _) | (None, Entry::Inline(value)) => Ok(value),
         }
     }
 

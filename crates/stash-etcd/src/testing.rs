@@ -25,7 +25,7 @@ use crate::url::Target;
 const WATCHED: &str =
     r#""$@" >/dev/null & child=$!; echo $child; read -r end; kill -9 $child; wait $child 2>/dev/null"#;
 /// How long members may take to find each other.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// Times that free ports are looked for: another process may take one in between.
 const TRIES: usize = 5;
 
@@ -117,12 +117,8 @@ impl EtcdCluster {
     /// Members that do not run yet.
     fn new(setup: &Setup) -> Self {
         let ports = free_ports(setup.members.max(1) * 3);
-        let members = ports.chunks(3).map(|ports| Member {
-            client: ports[0],
-            peer: ports[1],
-            metrics: ports[2],
-            running: None,
-        });
+        let members =
+            ports.chunks(3).map(|ports| Member { client: ports[0], peer: ports[1], metrics: ports[2], running: None });
         let memory = setup.in_memory.then(|| tempfile::tempdir_in("/dev/shm").ok()).flatten();
         let folder = memory.unwrap_or_else(|| tempfile::tempdir().unwrap());
         Self { members: members.collect(), setup: setup.clone(), folder }
@@ -214,6 +210,7 @@ impl EtcdCluster {
     }
 
     /// Starts a copy of an etcd of one member, with what that has on its disk now; both go on.
+    #[must_use]
     pub fn copy(&self) -> Self {
         assert_eq!(self.members.len(), 1, "one of several members may not have all that was answered");
         for _ in 0..TRIES {
@@ -275,7 +272,7 @@ pub struct Plain(Client);
 impl Plain {
     /// A connection to what a URL names. To be called within a runtime.
     pub fn connect(url: &str) -> Self {
-        Self(Client::new(&Target::parse(url).unwrap(), Duration::from_secs(60)).unwrap())
+        Self(Client::new(&Target::parse(url).unwrap(), Duration::from_mins(1)).unwrap())
     }
 
     async fn txn(&self, txn: TxnRequest) -> TxnResponse {

@@ -4,16 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![cfg(unix)]
 
+#[path = "histories/servers.rs"]
+mod servers;
+
 use std::time::{Duration, Instant};
 
 use stash_tests::http::Server;
+use stash_tests::proxy::{Fault, Proxy};
 use stash_tests::support::Place;
 use stash_tests::{CONTRACT, COUNTER, GUEST_CRATE, WATCHER};
 
-/// An etcd that can lose a member.
-fn three_members() -> stash_etcd::testing::Setup {
-    stash_etcd::testing::Setup { members: 3, ..Default::default() }
-}
+use servers::Shared;
 
 const ID: [&str; 2] = ["--id", "app/shared/001"];
 
@@ -97,6 +98,66 @@ async fn a_host_that_was_paused_serves_nothing_old(store: &str) {
     assert_eq!(paused.ask("GET", "/n", "").await.text, "2\n");
 }
 
+/// What is behind a network that has stopped must not be served for longer than it may be: two seconds.
+async fn a_host_that_was_cut_off_serves_nothing_old(shared: &impl Shared) {
+    let mut proxies = Vec::new();
+    for port in shared.ports() {
+        proxies.push(Proxy::to(port).await);
+    }
+    let place = Place::new();
+    let cut_off = serve(&place, &shared.url(&proxies.iter().map(Proxy::port).collect::<Vec<_>>()), &[]);
+    let goes_on = serve(&place, &shared.url(&shared.ports()), &[]);
+    assert_eq!(goes_on.ask("POST", "/n", "").await.text, "1\n");
+    for _ in 0..3 {
+        until(&cut_off, "/n", "1\n").await;
+    }
+    for proxy in &proxies {
+        proxy.set(Fault::Stall);
+    }
+    assert_eq!(goes_on.ask("POST", "/n", "").await.text, "2\n");
+    let written = Instant::now();
+    let mut old = 0;
+    loop {
+        let asked = written.elapsed();
+        let answer = cut_off.ask("GET", "/n", "").await;
+        if answer.said() != (200, "1\n") {
+            break;
+        }
+        old += 1;
+        assert!(asked <= Duration::from_secs(2), "after {asked:?} it still serves what is old");
+    }
+    println!("what is old was served {old} times");
+    assert!(old > 0, "nothing was served from the cache: the test shows nothing");
+    for proxy in &proxies {
+        proxy.set(Fault::None);
+    }
+    until(&cut_off, "/n", "2\n").await;
+}
+
+async fn a_server_that_crashes_keeps_what_it_answered(shared: &mut impl Shared) {
+    let place = Place::new();
+    let store = shared.url(&shared.ports());
+    let hosts = [serve(&place, &store, &[]), serve(&place, &store, &[])];
+    for round in 0..4 {
+        assert_eq!(hosts[round % 2].ask("POST", "/n", "").await.text, format!("{}\n", round + 1));
+    }
+    tokio::task::block_in_place(|| shared.crash());
+    for host in &hosts {
+        until(host, "/n", "4\n").await;
+    }
+    // It may be away for a while yet: what is refused is not counted.
+    let deadline = Instant::now() + PATIENCE;
+    let mut counted = 4;
+    while counted < 8 {
+        let answer = hosts[counted % 2].ask("POST", "/n", "").await;
+        assert!(Instant::now() < deadline, "it stays {answer:?}");
+        if answer.status == 200 {
+            counted += 1;
+            assert_eq!(answer.text, format!("{counted}\n"));
+        }
+    }
+}
+
 async fn a_quota_holds_in_total(store: &str) {
     let place = Place::new();
     let (one, other) = (serve(&place, store, &["--quota", "20B"]), serve(&place, store, &["--quota", "20B"]));
@@ -148,15 +209,16 @@ fn copied_there_and_back(store: &str) {
 }
 
 macro_rules! on_a_server {
-    ($($engine:ident: $start:expr, $url:expr;)+) => { $(
+    ($($engine:ident: $server:ty;)+) => { $(
         mod $engine {
+            use super::servers::Shared;
+
             macro_rules! case {
                 ($name:ident) => {
                     #[tokio::test(flavor = "multi_thread")]
                     async fn $name() {
-                        let Some(server) = $start else { return };
-                        let url: fn(&_) -> String = $url;
-                        super::$name(&url(&server)).await;
+                        let Some(server) = <$server>::start() else { return };
+                        super::$name(&server.url(&server.ports())).await;
                     }
                 };
             }
@@ -166,28 +228,35 @@ macro_rules! on_a_server {
             case!(a_quota_holds_in_total);
             case!(a_watcher_hears_of_another_host);
 
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_host_that_was_cut_off_serves_nothing_old() {
+                let Some(server) = <$server>::start() else { return };
+                super::a_host_that_was_cut_off_serves_nothing_old(&server).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn a_server_that_crashes_keeps_what_it_answered() {
+                let Some(mut server) = <$server>::start() else { return };
+                super::a_server_that_crashes_keeps_what_it_answered(&mut server).await;
+            }
+
             #[test]
             fn guests_do_the_same() {
-                let Some(server) = $start else { return };
-                let url: fn(&_) -> String = $url;
-                super::guests_do_the_same(&url(&server));
+                let Some(server) = <$server>::start() else { return };
+                super::guests_do_the_same(&server.url(&server.ports()));
             }
 
             #[test]
             fn copied_there_and_back() {
-                let Some(server) = $start else { return };
-                let url: fn(&_) -> String = $url;
-                super::copied_there_and_back(&url(&server));
+                let Some(server) = <$server>::start() else { return };
+                super::copied_there_and_back(&server.url(&server.ports()));
             }
         }
     )+ };
 }
 
 on_a_server! {
-    postgres: stash_postgres::testing::TestServer::start(),
-        |server: &stash_postgres::testing::TestServer| server.fresh_url();
-    redis: stash_redis::testing::TestServer::start(&["--appendonly", "yes", "--appendfsync", "always"]),
-        |server: &stash_redis::testing::TestServer| server.url("hosts");
-    etcd: stash_etcd::testing::EtcdCluster::start("hosts", super::three_members()),
-        |cluster: &stash_etcd::testing::EtcdCluster| cluster.url("hosts");
+    postgres: crate::servers::Postgres;
+    redis: crate::servers::Redis;
+    etcd: crate::servers::Etcd;
 }

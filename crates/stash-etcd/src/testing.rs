@@ -305,11 +305,17 @@ impl Plain {
     }
 
     /// So many keys and values from the first with a prefix on.
-    pub async fn page(&self, prefix: &str, limit: i64) -> usize {
-        let range = keys::range(keys::prefixed(&text(prefix)), 0);
+    pub async fn page(&self, prefix: &str, limit: i64) -> Vec<(Bytes, Bytes)> {
+        self.page_from(prefix, prefix, limit).await
+    }
+
+    /// The same from a key on that has the prefix.
+    pub async fn page_from(&self, start: &str, prefix: &str, limit: i64) -> Vec<(Bytes, Bytes)> {
+        let all = keys::range(keys::prefixed(&text(prefix)), 0);
+        let range = RangeRequest { key: text(start), ..all };
         let answer: RangeResponse =
             self.0.call(path::RANGE, &RangeRequest { limit, ..range }, Repeat::May).await.unwrap();
-        answer.kvs.len()
+        answer.kvs.into_iter().map(|kv| (kv.key, kv.value)).collect()
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Prepared<'a> {
     owners: Vec<&'a [u8]>,
     revisions: Vec<i64>,
     writers: Vec<&'a [u8]>,
+    /// The writers of the heads that are expected.
+    before: Vec<&'a [u8]>,
     keys: Vec<&'a [u8]>,
     values: Vec<&'a [u8]>,
     removed: Vec<&'a [u8]>,
@@ -35,6 +37,7 @@ impl<'a> Prepared<'a> {
             owners: commit.owners.iter().map(|expected| &expected.owner[..]).collect(),
             revisions: Vec::with_capacity(commit.owners.len()),
             writers: commit.owners.iter().map(|expected| &expected.head.writers[..]).collect(),
+            before: commit.owners.iter().map(|expected| &expected.writers[..]).collect(),
             keys: Vec::new(),
             values: Vec::new(),
             removed: Vec::new(),
@@ -117,13 +120,16 @@ impl<'a> Prepared<'a> {
     }
 
     async fn run(&self, link: &Arc<Link>, removes: bool) -> Result<Outcome, Failure> {
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(6);
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(7);
         if self.heads == Heads::Several {
-            parameters.extend([&self.owners as &(dyn ToSql + Sync), &self.revisions, &self.writers]);
-        } else if let (Some(owner), Some(revision), Some(writers)) =
-            (self.owners.first(), self.revisions.first(), self.writers.first())
+            parameters.extend([&self.owners as &(dyn ToSql + Sync), &self.revisions, &self.writers, &self.before]);
+        } else if let (Some(owner), Some(revision), Some(writers), Some(before)) =
+            (self.owners.first(), self.revisions.first(), self.writers.first(), self.before.first())
         {
             parameters.extend([owner as &(dyn ToSql + Sync), revision, writers]);
+            if self.heads == Heads::One {
+                parameters.push(before);
+            }
         }
         let (sets, removes) = (!self.keys.is_empty(), removes && !self.removed.is_empty());
         if sets {

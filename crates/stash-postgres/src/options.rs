@@ -24,13 +24,13 @@ pub struct PostgresOptions {
 }
 
 impl Default for PostgresOptions {
-    /// The schema `stash`, 16 connections, 16 snapshots of up to a minute.
+    /// The schema `stash`, 16 connections, 64 snapshots of up to a minute: as many as one component may have transactions.
     fn default() -> Self {
         Self {
             shared: SharedOptions::default(),
             schema: "stash".to_owned(),
             connections: 16,
-            snapshots: 16,
+            snapshots: 64,
             snapshot_life: Duration::from_mins(1),
             portable: false,
         }

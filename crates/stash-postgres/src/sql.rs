@@ -209,9 +209,9 @@ impl Sql {
             Heads::One => (
                 format!(
                     "WITH bumped AS (UPDATE {s}.heads SET revision = $2::bigint + 1, writers = $3::bytea \
-                     WHERE owner = $1::bytea AND revision = $2::bigint RETURNING 1)"
+                     WHERE owner = $1::bytea AND revision = $2::bigint AND writers = $4::bytea RETURNING 1)"
                 ),
-                3,
+                4,
             ),
             Heads::New => (
                 format!(
@@ -224,16 +224,17 @@ impl Sql {
             // All are locked, in one order, before any is compared, and all agree before any is changed.
             Heads::Several => (
                 format!(
-                    "WITH expected AS (SELECT owner, revision, writers \
-                         FROM unnest($1::bytea[], $2::bigint[], $3::bytea[]) AS e(owner, revision, writers)), \
-                     locked AS (SELECT h.owner, h.revision FROM {s}.heads h WHERE h.owner = ANY($1::bytea[]) \
+                    "WITH expected AS (SELECT owner, revision, writers, before \
+                         FROM unnest($1::bytea[], $2::bigint[], $3::bytea[], $4::bytea[]) \
+                             AS e(owner, revision, writers, before)), \
+                     locked AS (SELECT h.owner, h.revision, h.writers FROM {s}.heads h WHERE h.owner = ANY($1::bytea[]) \
                          ORDER BY h.owner FOR UPDATE), \
                      agreed AS (SELECT count(*) = cardinality($1::bytea[]) AS yes FROM expected e \
-                         JOIN locked l ON l.owner = e.owner AND l.revision = e.revision), \
+                         JOIN locked l ON l.owner = e.owner AND l.revision = e.revision AND l.writers = e.before), \
                      bumped AS (UPDATE {s}.heads h SET revision = e.revision + 1, writers = e.writers FROM expected e \
                          WHERE h.owner = e.owner AND (SELECT yes FROM agreed) RETURNING 1)"
                 ),
-                3,
+                4,
             ),
         };
         let mut text = heads;

@@ -69,7 +69,12 @@ pub fn check(transactions: &[Transaction], end: &Accounts, start: i64) -> Result
                 None => continue,
             };
             check_account(name, seen, transactions, &by_id, start)?;
-            ensure!(account.ids.starts_with(&seen.ids), "{name} was seen with\n{:?}\nand is\n{:?}", seen.ids, account.ids);
+            ensure!(
+                account.ids.starts_with(&seen.ids),
+                "{name} was seen with\n{:?}\nand is\n{:?}",
+                seen.ids,
+                account.ids
+            );
             if let Some(last) = seen.ids.len().checked_sub(1) {
                 after[writers[last]].insert(reader);
             }
@@ -193,7 +198,12 @@ mod tests {
     fn an_order_that_is_there_is_found() {
         assert_eq!(check(&good(), &accounts(END), START), Ok(()));
         let mut lost = good();
-        lost[1] = Transaction { seen: Accounts::new(), committed: None, span: Span::open(lost[1].span.start), ..lost[1].clone() };
+        lost[1] = Transaction {
+            seen: Accounts::new(),
+            committed: None,
+            span: Span::open(lost[1].span.start),
+            ..lost[1].clone()
+        };
         assert_eq!(check(&lost, &accounts(END), START), Ok(()));
     }
 

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 /// A record as it is written by hand.
-pub type Entry = (String, Vec<u8>);
+pub(crate) type Entry = (String, Vec<u8>);
 
 /// The client of an engine, used as its users use it.
-pub trait ByHand: Clone + Send + Sync + 'static {
+pub(crate) trait ByHand: Clone + Send + Sync + 'static {
     /// What is used.
     const CLIENT: &'static str;
 

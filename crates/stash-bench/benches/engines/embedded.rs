@@ -15,15 +15,15 @@ use stash_redb::RedbOptions;
 use crate::by_hand::{ByHand, Entry};
 
 /// The schemes of these engines.
-pub const NAMES: [&str; 4] = ["redb", "fjall", "sqlite", "files"];
+pub(crate) const NAMES: [&str; 4] = ["redb", "fjall", "sqlite", "files"];
 
 const TABLE: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("by-hand");
 
 #[derive(Clone)]
-pub struct Redb(Arc<redb::Database>);
+pub(crate) struct Redb(Arc<redb::Database>);
 
 impl Redb {
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let cache = RedbOptions::default().page_cache_bytes;
         Ok(Self(Arc::new(redb::Builder::new().set_cache_size(cache).create(path)?)))
     }
@@ -78,7 +78,7 @@ impl ByHand for Redb {
 }
 
 #[derive(Clone)]
-pub struct Fjall {
+pub(crate) struct Fjall {
     database: fjall::Database,
     map: fjall::Keyspace,
     /// One writer at a time, where what was read must still be so.
@@ -86,7 +86,7 @@ pub struct Fjall {
 }
 
 impl Fjall {
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let database = fjall::Database::builder(path).open()?;
         let map = database.keyspace("by-hand", KeyspaceCreateOptions::default)?;
         Ok(Self { database, map, writing: Arc::default() })
@@ -131,10 +131,10 @@ impl ByHand for Fjall {
 }
 
 #[derive(Clone)]
-pub struct Sqlite(Arc<Mutex<Connection>>);
+pub(crate) struct Sqlite(Arc<Mutex<Connection>>);
 
 impl Sqlite {
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -191,13 +191,13 @@ impl ByHand for Sqlite {
 
 /// A file a record, replaced by a new one that was synced; the names in memory are in order.
 #[derive(Clone)]
-pub struct Files {
+pub(crate) struct Files {
     folder: Arc<PathBuf>,
     names: Arc<Mutex<std::collections::BTreeSet<String>>>,
 }
 
 impl Files {
-    pub fn create(path: &Path) -> Result<Self> {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
         fs::create_dir(path)?;
         Ok(Self { folder: Arc::new(path.to_owned()), names: Arc::default() })
     }
@@ -250,6 +250,9 @@ impl ByHand for Files {
 
     async fn page(&self, start: String, count: usize) -> Result<Vec<Entry>> {
         let names: Vec<String> = self.names.lock().range(start.replace('/', "%2F")..).take(count).cloned().collect();
-        names.into_iter().map(|name| Ok((name.replace("%2F", "/"), fs::read(self.path(&name)).context(name)?))).collect()
+        names
+            .into_iter()
+            .map(|name| Ok((name.replace("%2F", "/"), fs::read(self.path(&name)).context(name)?)))
+            .collect()
     }
 }

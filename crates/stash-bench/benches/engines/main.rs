@@ -98,6 +98,7 @@ struct Urls {
 /// The stores of one engine.
 struct Lab<'a, H> {
     runtime: &'a Runtime,
+    engine: &'static str,
     by_hand: H,
     /// Without a cache: what the engine costs.
     alone: ComponentStore,
@@ -120,7 +121,7 @@ impl<'a, H: ByHand> Lab<'a, H> {
             }
             let cached = Stash::open(&urls.cached, StashConfig::default()).await?.component(&records::alone());
             stores::fill(&cached, BATCH).await?;
-            Ok(Self { runtime, by_hand, alone, cached, crowd })
+            Ok(Self { runtime, engine: stash.engine().name, by_hand, alone, cached, crowd })
         })
     }
 }
@@ -133,9 +134,21 @@ fn own(n: usize) -> String {
 /// What a component's store and the client by hand take for the same, in turn.
 fn measure<H: ByHand>(runtime: &Runtime, urls: &Urls, by_hand: H, rounds: usize) -> Result<()> {
     let mut lab = Lab::fill(runtime, urls, by_hand).with_context(|| format!("filling {}", urls.alone))?;
-    heading(&format!("{}, against {}", lab.alone.info().name, H::CLIENT));
-    let numbers = || Numbers::new(11);
+    heading(&format!("{}, against {}", lab.engine, H::CLIENT));
+    gets(&mut lab, rounds)?;
+    sets(&mut lab, rounds)?;
+    batches(&mut lab, rounds)?;
+    pages(&mut lab, rounds)?;
+    crowds(&mut lab, rounds)
+}
 
+/// The same in every contest.
+fn numbers() -> Numbers {
+    Numbers::new(11)
+}
+
+/// One record, from a component's cache and without one.
+fn gets<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let (mut hand, mut store, mut cached) = (numbers(), numbers(), numbers());
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
         timed(lab, GETS, async |lab| {
@@ -155,10 +168,14 @@ fn measure<H: ByHand>(runtime: &Runtime, urls: &Urls, by_hand: H, rounds: usize)
             value.map(std::hint::black_box).context("a record is missing").map(drop)
         })
     })
-    .run(&mut lab, rounds)?;
+    .run(lab, rounds)?;
     row("get, from the cache", Figure::Mean, &standings[2], &standings[0], TARGET);
     row("get, without a cache", Figure::Mean, &standings[1], &standings[0], TARGET);
+    Ok(())
+}
 
+/// One record in one commit.
+fn sets<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let (mut hand, mut checked, mut store) = (numbers(), numbers(), numbers());
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
         timed(lab, SETS, async |lab| {
@@ -178,11 +195,15 @@ fn measure<H: ByHand>(runtime: &Runtime, urls: &Urls, by_hand: H, rounds: usize)
             Ok(lab.alone.set(&records::key(n), records::value(n)).await?)
         })
     })
-    .run(&mut lab, rounds)?;
+    .run(lab, rounds)?;
     row("set", Figure::Mean, &standings[2], &standings[0], TARGET);
     let ratio = standings[2].mean / standings[1].mean;
     println!("  {:<66} {:>31.2}", "set, by hand only over what was read before", ratio);
+    Ok(())
+}
 
+/// Many records in one commit.
+fn batches<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let (mut hand, mut store) = (numbers(), numbers());
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
         let entries = (0..BATCH).map(|_| hand.below(RECORDS_ALONE)).map(|n| (own(n), records::value(n))).collect();
@@ -193,9 +214,13 @@ fn measure<H: ByHand>(runtime: &Runtime, urls: &Urls, by_hand: H, rounds: usize)
         let batch = numbers.fold(Batch::new(), |batch, n| batch.set(records::key(n), records::value(n)));
         once(lab, async |lab| Ok(lab.alone.commit(batch).await.map(drop)?))
     })
-    .run(&mut lab, rounds)?;
+    .run(lab, rounds)?;
     row(&format!("batch of {BATCH}, keys here and there"), Figure::Mean, &standings[1], &standings[0], TARGET);
+    Ok(())
+}
 
+/// Records in order, with their values.
+fn pages<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let (mut hand, mut store) = (numbers(), numbers());
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
         timed(lab, PAGES, async |lab| {
@@ -210,9 +235,13 @@ fn measure<H: ByHand>(runtime: &Runtime, urls: &Urls, by_hand: H, rounds: usize)
             whole(std::hint::black_box(lab.alone.scan(&request).await?).entries.len())
         })
     })
-    .run(&mut lab, rounds)?;
+    .run(lab, rounds)?;
     row(&format!("page of {PAGE} records"), Figure::Mean, &standings[1], &standings[0], TARGET);
+    Ok(())
+}
 
+/// A commit of each guest, all at once.
+fn crowds<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
         crowd(lab, |lab, guest| {
             let hand = lab.by_hand.clone();
@@ -236,7 +265,7 @@ fn measure<H: ByHand>(runtime: &Runtime, urls: &Urls, by_hand: H, rounds: usize)
             }
         })
     })
-    .run(&mut lab, rounds)?;
+    .run(lab, rounds)?;
     row(&format!("set, {CROWD} guests at once"), Figure::Mean, &standings[1], &standings[0], TARGET);
     Ok(())
 }
@@ -247,7 +276,11 @@ fn whole(records: usize) -> Result<()> {
     Ok(())
 }
 
-fn timed<H>(lab: &mut Lab<'_, H>, times: u32, mut work: impl AsyncFnMut(&Lab<'_, H>) -> Result<()>) -> Result<Vec<f64>> {
+fn timed<H>(
+    lab: &mut Lab<'_, H>,
+    times: u32,
+    mut work: impl AsyncFnMut(&Lab<'_, H>) -> Result<()>,
+) -> Result<Vec<f64>> {
     lab.runtime.block_on(async {
         let start = Instant::now();
         for _ in 0..times {

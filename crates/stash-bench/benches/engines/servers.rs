@@ -13,21 +13,21 @@ use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::by_hand::{ByHand, Entry};
 
-pub fn postgres(folder: &Path) -> Option<stash_postgres::testing::TestServer> {
+pub(crate) fn postgres(folder: &Path) -> Option<stash_postgres::testing::TestServer> {
     stash_postgres::testing::TestServer::start_in("", Some(folder))
 }
 
-pub fn redis() -> Option<stash_redis::testing::TestServer> {
+pub(crate) fn redis() -> Option<stash_redis::testing::TestServer> {
     stash_redis::testing::TestServer::start(&["--appendonly", "yes", "--appendfsync", "always"])
 }
 
-pub fn etcd() -> Option<EtcdCluster> {
+pub(crate) fn etcd() -> Option<EtcdCluster> {
     EtcdCluster::start("etcd", Setup { members: 3, ..Setup::default() })
 }
 
 /// As many connections as the engine has, used in turn.
 #[derive(Clone)]
-pub struct Postgres {
+pub(crate) struct Postgres {
     connections: Arc<Vec<Prepared>>,
     next: Arc<AtomicUsize>,
 }
@@ -42,7 +42,7 @@ struct Prepared {
 }
 
 impl Postgres {
-    pub async fn connect(server: &stash_postgres::testing::TestServer) -> Result<Self> {
+    pub(crate) async fn connect(server: &stash_postgres::testing::TestServer) -> Result<Self> {
         let mut connections = Vec::new();
         for n in 0..PostgresOptions::default().connections {
             let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await?;
@@ -97,7 +97,8 @@ impl ByHand for Postgres {
     async fn batch(&self, entries: Vec<Entry>) -> Result<()> {
         // A statement changes a row once, and rows in one order lock each other in none.
         let entries: std::collections::BTreeMap<_, _> = entries.into_iter().collect();
-        let (keys, values): (Vec<_>, Vec<_>) = entries.into_iter().map(|(key, value)| (key.into_bytes(), value)).unzip();
+        let (keys, values): (Vec<_>, Vec<_>) =
+            entries.into_iter().map(|(key, value)| (key.into_bytes(), value)).unzip();
         let own = self.one();
         own.client.execute(&own.puts, &[&keys, &values]).await?;
         Ok(())
@@ -112,7 +113,7 @@ impl ByHand for Postgres {
 
 /// One connection, which sends what many ask at once.
 #[derive(Clone)]
-pub struct Redis(MultiplexedConnection);
+pub(crate) struct Redis(MultiplexedConnection);
 
 /// Stores a value if what is there is what was read.
 const REPLACE: &str = "if redis.call('GET', KEYS[1]) == ARGV[2] then \
@@ -121,7 +122,7 @@ const REPLACE: &str = "if redis.call('GET', KEYS[1]) == ARGV[2] then \
 const KEYS: &str = "keys";
 
 impl Redis {
-    pub async fn connect(server: &stash_redis::testing::TestServer) -> Result<Self> {
+    pub(crate) async fn connect(server: &stash_redis::testing::TestServer) -> Result<Self> {
         let client = redis::Client::open(("127.0.0.1", server.port()))?;
         Ok(Self(client.get_multiplexed_async_connection().await?))
     }
@@ -140,7 +141,8 @@ impl ByHand for Redis {
 
     async fn replace(&self, key: String, value: Vec<u8>) -> Result<()> {
         let found: Option<Vec<u8>> = self.get(key.clone()).await?;
-        let mut replace = redis::Script::new(REPLACE).key(&key).clone();
+        let script = redis::Script::new(REPLACE);
+        let mut replace = script.key(&key);
         replace.key(KEYS).arg(value).arg(found.context("a record is missing by hand")?);
         let replaced: i64 = replace.invoke_async(&mut self.0.clone()).await?;
         ensure!(replaced == 1, "somebody else has changed {key}");
@@ -167,11 +169,11 @@ impl ByHand for Redis {
 
 /// One connection to one member, which sends what many ask at once.
 #[derive(Clone)]
-pub struct Etcd(Arc<Plain>);
+pub(crate) struct Etcd(Arc<Plain>);
 
 impl Etcd {
     /// To be called within a runtime.
-    pub fn connect(cluster: &EtcdCluster) -> Self {
+    pub(crate) fn connect(cluster: &EtcdCluster) -> Self {
         Self(Arc::new(Plain::connect(&cluster.url("by-hand"))))
     }
 }
@@ -201,7 +203,8 @@ impl ByHand for Etcd {
     }
 
     async fn page(&self, start: String, count: usize) -> Result<Vec<Entry>> {
-        let found = self.0.page(&start, i64::try_from(count)?).await;
-        Ok(found)
+        let end_of_id = start.rfind('/').map_or(0, |at| at + 1);
+        let found = self.0.page_from(&start, &start[..end_of_id], i64::try_from(count)?).await;
+        found.into_iter().map(|(key, value)| Ok((String::from_utf8(key.into())?, value.into()))).collect()
     }
 }

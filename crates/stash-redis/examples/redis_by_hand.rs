@@ -1,5 +1,5 @@
 //! What the engine costs beside the same done by hand, on an open connection of the same client to the same server:
-//! `cargo run --release --package stash-redis --features testing --example measure -- FOLDER`.
+//! `cargo run --release --package stash-redis --features testing --example redis_by_hand -- FOLDER`.
 //!
 //! By hand, what is written can be listed in order too: a string for each value, and a sorted set of the keys.
 

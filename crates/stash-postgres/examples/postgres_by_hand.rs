@@ -1,7 +1,7 @@
 //! What the engine costs beside its server's client used by hand: prepared statements on an open connection, over the same
 //! table. It starts a server of its own; its data is in the folder that is named, or else where temporary files are.
 //!
-//! `cargo run --release -p stash-postgres --features testing --example measure [FOLDER]`
+//! `cargo run --release -p stash-postgres --features testing --example postgres_by_hand [FOLDER]`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 

@@ -24,13 +24,14 @@ pub struct PostgresOptions {
 }
 
 impl Default for PostgresOptions {
-    /// The schema `stash`, 16 connections, 64 snapshots of up to a minute: as many as one component may have transactions.
+    /// The schema `stash`, 16 connections, 72 snapshots of up to a minute: for as many transactions as one
+    /// component may have, and some long pages.
     fn default() -> Self {
         Self {
             shared: SharedOptions::default(),
             schema: "stash".to_owned(),
             connections: 16,
-            snapshots: 64,
+            snapshots: 72,
             snapshot_life: Duration::from_mins(1),
             portable: false,
         }

@@ -13,8 +13,8 @@ use common::{Fault, Memory};
 use stash_conformance::decision::{act, increment, look, put, refusal, to_number};
 use stash_core::engine::{Scan, View};
 use stash_core::{
-    Batch, CacheConfig, CachedStorage, ComponentStorage, Engine, EngineBackend, ManualClock, NamespacedStorage,
-    StorageError, Version,
+    Batch, CacheConfig, CachedStorage, ComponentStorage, Engine, EngineBackend, Expiry, ManualClock, NamespacedStorage,
+    SetOptions, StorageError, Version,
 };
 use stash_shared::{CommitLimits, SharedEngine, SharedOptions};
 use tokio::task::JoinSet;
@@ -324,6 +324,37 @@ async fn a_cache_hears_of_other_hosts_and_trusts_nothing_old() {
     assert_eq!(one.get("k").await.unwrap(), Some("3".into()));
     clock.advance(Duration::from_millis(1));
     assert!(matches!(one.get("k").await, Err(StorageError::Unavailable { .. })));
+}
+
+/// By the clock of the system, as hosts run: it goes on while a decision is on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_is_swept_once() {
+    const DUE: u64 = 1_000;
+    let server = Memory::default();
+    let mut backends = Vec::new();
+    for _ in 0..3 {
+        backends.push(EngineBackend::open(server.engine(quick()).await).await.unwrap());
+    }
+    let store = NamespacedStorage::new(&"app/a/1".parse().unwrap(), backends[0].clone());
+    let soon = SetOptions { expiry: Expiry::After(Duration::from_millis(1)), ..SetOptions::default() };
+    for part in 0..DUE / 100 {
+        let set = |batch: Batch, n| batch.set_with(format!("{part}/{n}"), "value", soon.clone());
+        store.commit((0..100).fold(Batch::new(), set)).await.unwrap();
+    }
+    store.set("stays", "value").await.unwrap();
+    while store.usage("").await.unwrap().key_count > 1 {
+        tokio::task::yield_now().await;
+    }
+    let mut sweepers = JoinSet::new();
+    for backend in &backends {
+        let backend = backend.clone();
+        sweepers.spawn(async move { backend.sweep(1_000).await.unwrap() });
+    }
+    let swept = sweepers.join_all().await;
+    assert_eq!(swept.iter().map(|swept| swept.removed).sum::<u64>(), DUE, "{swept:?}");
+    assert_eq!(backends[1].sweep(1_000).await.unwrap().removed, 0);
+    let usage = store.usage("").await.unwrap();
+    assert_eq!((usage.key_count, usage.used_bytes), (1, 10));
 }
 
 #[tokio::test(flavor = "multi_thread")]

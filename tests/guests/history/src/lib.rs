@@ -29,7 +29,8 @@ impl wasip2::exports::http::incoming_handler::Guest for History {
 wasip2::http::proxy::export!(History);
 
 fn failed(error: &Error) -> Answer {
-    let nothing_done = matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::TransactionOver);
+    let nothing_done =
+        matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unavailable | ErrorKind::TransactionOver);
     Answer::text(if nothing_done { 503 } else { 500 }, format!("{:?}: {error}\n", error.kind()))
 }
 

@@ -53,6 +53,11 @@ impl<S: Server> Inner<S> {
                             fail(jobs, &StorageError::Unsupported { reason: "a decision without an end".to_owned() });
                             return left;
                         }
+                        _ if questions > 1 && Instant::now() >= deadline => {
+                            let reason = format!("{questions} questions took too long; commit less at once");
+                            fail(jobs, &StorageError::Unavailable { reason });
+                            return left;
+                        }
                         Ok(fetched) => {
                             for (owner, head) in asked.owners.iter().zip(&fetched.heads) {
                                 self.news.heard(owner, head, self.host, None);
@@ -80,7 +85,11 @@ impl<S: Server> Inner<S> {
             }
             let commit = self.with_heads(*commit, &known);
             tries += 1;
-            match self.apply(&commit, deadline).await {
+            let outcome = self.apply(&commit, deadline).await;
+            if !matches!(outcome, Ok(Outcome::Applied)) {
+                self.news.over(&commit.owners);
+            }
+            match outcome {
                 Ok(Outcome::Applied) => {
                     self.news.committed(&commit.owners, self.host);
                     self.announcements.add(&commit.owners);

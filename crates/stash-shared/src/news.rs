@@ -26,22 +26,24 @@ pub(crate) struct News {
 /// One namespace.
 struct Followed {
     feed: Weak<Feed>,
-    /// The revision up to which all is told; `None` before the first answer.
-    known: Option<u64>,
-    /// The revision that a commit of ours which is under way would make.
-    ours: Option<u64>,
-    /// The head as it was when it was last asked for.
-    asked: Option<Head>,
+    /// The head up to which all is told, as the server said it; `None` before the first answer. What others announce is no
+    /// such thing: it may be wrong.
+    known: Option<Head>,
+    /// The revision that a commit of ours which is under way would make, and the commit's number.
+    ours: Option<(u64, u64)>,
+    /// What was known when the question began that is under way.
+    before: Option<Head>,
+    /// The last revision that was announced.
+    announced: u64,
 }
 
 impl Followed {
-    /// Takes in the head that was asked for. `true` where commits that were told before are gone: a server that replicates
-    /// in its own time can lose some of those that it has answered. Questions follow one another, so this is no late answer.
+    /// Whether the head that was asked for shows that commits which were known are gone: a server that replicates in its own
+    /// time can lose some of those that it has answered. What was committed since the question began may be missing in it.
     fn goes_back(&mut self, head: &Head) -> bool {
-        let before = self.asked.replace(head.clone());
-        before.is_some_and(|before| {
-            before.revision > head.revision || (before.revision == head.revision && before.writers != head.writers)
-        })
+        let is_another = |known: &Head| known.revision == head.revision && known.writers != head.writers;
+        self.before.take().is_some_and(|before| before.revision > head.revision || is_another(&before))
+            || self.known.as_ref().is_some_and(is_another)
     }
 }
 
@@ -67,7 +69,7 @@ impl News {
             return feed;
         }
         let feed = Arc::new(Feed::new(Arc::clone(&self.clock)));
-        let entry = Followed { feed: Arc::downgrade(&feed), known: None, ours: None, asked: None };
+        let entry = Followed { feed: Arc::downgrade(&feed), known: None, ours: None, before: None, announced: 0 };
         followed.insert(Bytes::copy_from_slice(owner), entry);
         drop(followed);
         self.more.notify_one();
@@ -79,57 +81,52 @@ impl News {
         self.more.notified().await;
     }
 
-    /// The namespaces to ask for. Those that nobody holds any more are forgotten.
+    /// The namespaces to ask for, at once: one question follows the other. Those that nobody holds any more are forgotten.
     pub(crate) fn wanted(&self) -> Vec<Bytes> {
         let mut followed = self.followed.lock();
         followed.retain(|_, followed| followed.feed.strong_count() > 0);
-        let wanted = followed.iter().filter(|(_, it)| it.feed.upgrade().is_some_and(|feed| feed.is_wanted()));
-        wanted.map(|(owner, _)| owner.clone()).collect()
+        let wanted = followed.iter_mut().filter(|(_, it)| it.feed.upgrade().is_some_and(|feed| feed.is_wanted()));
+        let begun = wanted.map(|(owner, entry)| {
+            entry.before.clone_from(&entry.known);
+            owner.clone()
+        });
+        begun.collect()
     }
 
     /// A head, as a server told it. Where it was asked for at a known moment, all that was committed before is told then.
     pub(crate) fn heard(&self, owner: &[u8], head: &Head, us: HostId, vouched: Option<Duration>) {
-        let ours = head.last().is_some_and(|(host, _)| host == us);
-        self.learn(owner, head.revision, ours, vouched.map(|until| (head, until)));
-    }
-
-    /// Another host says that it has made this revision.
-    pub(crate) fn announced(&self, owner: &[u8], revision: u64) {
-        self.learn(owner, revision, false, None);
-    }
-
-    fn learn(&self, owner: &[u8], revision: u64, by_us: bool, asked: Option<(&Head, Duration)>) {
         let (mut others, mut is_first) = (false, false);
         {
             let mut followed = self.followed.lock();
             let Some(entry) = followed.get_mut(owner) else { return };
             let Some(feed) = entry.feed.upgrade() else { return };
-            let goes_back = asked.is_some_and(|(head, _)| entry.goes_back(head));
-            match entry.known {
-                // The beginning: nothing was vouched for before. An announcement may be of what is yet to be asked for.
-                None if asked.is_some() => {
-                    entry.known = Some(revision);
+            let by_us =
+                head.last().is_some_and(|(host, number)| host == us && entry.ours == Some((head.revision, number)));
+            let is_known = match entry.known.as_ref().map(|known| known.revision) {
+                // The beginning: nothing was vouched for before.
+                None if vouched.is_some() => {
                     is_first = true;
+                    false
                 }
                 None => return,
-                Some(_) if goes_back => {
-                    entry.known = Some(revision);
+                Some(_) if vouched.is_some() && entry.goes_back(head) => {
                     others = true;
+                    false
                 }
-                Some(known) if revision <= known => {}
-                // Our own, before its answer was seen.
-                Some(known) if by_us && revision == known + 1 && entry.ours == Some(revision) => {
-                    entry.known = Some(revision);
+                Some(known) if head.revision <= known => true,
+                Some(known) => {
+                    // Our own, before its answer was seen, is nobody's news.
+                    others = !(by_us && head.revision == known.saturating_add(1));
+                    false
                 }
-                Some(_) => {
-                    entry.known = Some(revision);
-                    others = true;
-                }
+            };
+            if !is_known {
+                entry.known = Some(head.clone());
             }
             if others {
                 feed.tell();
             }
-            if let Some((_, until)) = asked {
+            if let Some(until) = vouched {
                 feed.is_known_until(until);
             }
         }
@@ -139,12 +136,40 @@ impl News {
         }
     }
 
+    /// Another host says that it has made this revision. Whether it has is asked for as always.
+    pub(crate) fn announced(&self, owner: &[u8], revision: u64) {
+        {
+            let mut followed = self.followed.lock();
+            let Some(entry) = followed.get_mut(owner) else { return };
+            let Some(feed) = entry.feed.upgrade() else { return };
+            // Before the first answer nothing is vouched for.
+            let Some(known) = &entry.known else { return };
+            if revision <= known.revision.max(entry.announced) {
+                return;
+            }
+            entry.announced = revision;
+            feed.tell();
+        }
+        self.wake(owner);
+    }
+
     /// A commit of ours is about to be sent.
     pub(crate) fn under_way(&self, owners: &[Expected]) {
+        self.each(owners, |entry, expected| {
+            entry.ours = expected.head.last().map(|(_, number)| (expected.head.revision, number));
+        });
+    }
+
+    /// Nobody is told any more that a commit of ours has come about: where it still does, it is news as another's.
+    pub(crate) fn over(&self, owners: &[Expected]) {
+        self.each(owners, |entry, _| entry.ours = None);
+    }
+
+    fn each(&self, owners: &[Expected], mut change: impl FnMut(&mut Followed, &Expected)) {
         let mut followed = self.followed.lock();
         for expected in owners {
             if let Some(entry) = followed.get_mut(&expected.owner) {
-                entry.ours = Some(expected.head.revision);
+                change(entry, expected);
             }
         }
     }
@@ -214,15 +239,64 @@ mod tests {
         news.heard(OWNER, &head(5, US), US, LATER);
         assert_eq!((feed.changes(), woken.load(Ordering::SeqCst)), (Some(0), 1), "whoever waits looks once more");
         news.announced(OWNER, 6);
-        news.heard(OWNER, &head(6, OTHER), US, LATER);
+        news.announced(OWNER, 6);
         assert_eq!((feed.changes(), woken.load(Ordering::SeqCst)), (Some(1), 2));
+        // Only now it is certain, and what was read in between may have been read before it.
+        news.heard(OWNER, &head(6, OTHER), US, LATER);
+        news.heard(OWNER, &head(6, OTHER), US, LATER);
+        assert_eq!((feed.changes(), woken.load(Ordering::SeqCst)), (Some(2), 3));
         // An answer to something else that is late tells nothing.
         news.heard(OWNER, &head(4, OTHER), US, None);
-        assert_eq!(feed.changes(), Some(1));
+        assert_eq!(feed.changes(), Some(2));
         // Ours shows that another's came in between.
         news.under_way(&expected(7));
         news.committed(&expected(7), US);
+        assert_eq!(feed.changes(), Some(3));
+    }
+
+    #[test]
+    fn what_is_announced_is_not_believed() {
+        let (news, feed, _, _) = followed();
+        news.heard(OWNER, &head(3, OTHER), US, LATER);
+        news.announced(OWNER, u64::MAX);
+        assert_eq!(feed.changes(), Some(1));
+        news.heard(OWNER, &head(4, OTHER), US, LATER);
         assert_eq!(feed.changes(), Some(2));
+    }
+
+    #[test]
+    fn a_commit_of_ours_that_comes_about_after_its_end_is_news() {
+        let (news, feed, _, _) = followed();
+        news.heard(OWNER, &head(3, OTHER), US, LATER);
+        news.under_way(&expected(3));
+        news.over(&expected(3));
+        news.heard(OWNER, &head(4, US), US, LATER);
+        assert_eq!(feed.changes(), Some(1));
+        // Also where the next one would have made the same revision.
+        let (news, feed, _, _) = followed();
+        news.heard(OWNER, &head(3, OTHER), US, LATER);
+        let next = Head { revision: 3, ..Head::default() }.after(US, 99);
+        news.under_way(&[Expected { head: next, ..expected(3)[0].clone() }]);
+        news.heard(OWNER, &head(4, US), US, LATER);
+        assert_eq!(feed.changes(), Some(1));
+    }
+
+    #[test]
+    fn commits_of_ours_that_a_server_has_lost_are_told() {
+        let (news, feed, _, _) = followed();
+        news.heard(OWNER, &head(3, OTHER), US, LATER);
+        news.under_way(&expected(3));
+        news.committed(&expected(3), US);
+        assert_eq!((feed.changes(), news.wanted().len()), (Some(0), 1));
+        news.heard(OWNER, &head(4, OTHER), US, LATER);
+        assert_eq!(feed.changes(), Some(1), "the number is the same, and the commit is not");
+        // What is committed while it is asked is not lost because the answer does not have it.
+        news.heard(OWNER, &head(4, OTHER), US, LATER);
+        news.wanted();
+        news.under_way(&expected(4));
+        news.committed(&expected(4), US);
+        news.heard(OWNER, &head(4, OTHER), US, LATER);
+        assert_eq!(feed.changes(), Some(1));
     }
 
     #[test]
@@ -234,6 +308,7 @@ mod tests {
         // An answer to something else may be late.
         news.heard(OWNER, &head(5, OTHER), US, None);
         assert_eq!(feed.changes(), Some(0));
+        news.wanted();
         news.heard(OWNER, &head(5, OTHER), US, LATER);
         assert_eq!(feed.changes(), Some(1));
         // What comes after that is told as always, though it was heard of by the same number before.

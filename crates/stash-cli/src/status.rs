@@ -7,7 +7,7 @@ use anyhow::Result;
 use bytesize::ByteSize;
 use serde_json::{Value, json};
 use stash_core::{Capabilities, ComponentId, ComponentStorage, NamespaceUsage, Usage};
-use stash_host::StashConfig;
+use stash_host::{StashConfig, StoreUrl};
 
 use crate::args::{StatusArguments, StoreArguments};
 use crate::store::{components, has_data, open_existing};
@@ -56,7 +56,12 @@ pub(crate) async fn status(store: &StoreArguments, arguments: StatusArguments) -
         return Ok(yes_or_no(failure.is_none()));
     }
     writeln!(out, "store       {}", output::one_line(&url.to_string()))?;
-    writeln!(out, "engine      {}, {}", engine.name, durability(engine.durable))?;
+    writeln!(
+        out,
+        "engine      {}, {}",
+        engine.name,
+        durability(engine.durable, url.path().is_some() || url == StoreUrl::Memory)
+    )?;
     writeln!(out, "health      {}", failure.as_deref().map_or("good".to_owned(), output::one_line))?;
     let disk = status.disk_bytes.map_or("not known".to_owned(), |bytes| ByteSize(bytes).to_string());
     writeln!(out, "on disk     {disk}")?;
@@ -68,8 +73,12 @@ pub(crate) async fn status(store: &StoreArguments, arguments: StatusArguments) -
     Ok(yes_or_no(failure.is_none()))
 }
 
-fn durability(durable: bool) -> &'static str {
-    if durable { "what is acknowledged is on disk" } else { "gone when the process ends" }
+fn durability(durable: bool, is_here: bool) -> &'static str {
+    match (durable, is_here) {
+        (true, _) => "what is acknowledged is on disk",
+        (false, true) => "gone when the process ends",
+        (false, false) => "a crash of the server may lose what was acknowledged last",
+    }
 }
 
 /// What a component stores, and can do.

@@ -28,7 +28,7 @@ pub(crate) async fn open_at(url: &StoreUrl, config: StashConfig) -> Result<Stash
 pub(crate) async fn open_existing(arguments: &StoreArguments, config: StashConfig) -> Result<Stash> {
     let url = arguments.url()?;
     check_exists(&url)?;
-    open(arguments, config).await
+    open_at(&url, config.without_making_one()).await
 }
 
 /// That there is such a store, as far as can be told without opening it.

@@ -217,6 +217,27 @@ async fn a_copy_that_was_interrupted_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_copy_that_was_interrupted_while_it_removed_goes_on_with_that() {
+    let clock = clock();
+    let from = full(&clock).await;
+    for commits in 1..40 {
+        let engine = Limited { entries: 5, ..Limited::default() };
+        let to = store(engine.clone(), &clock).await;
+        // Components that the source does not have, before and after its own.
+        for id in ["aaa/old/1", "zzz/old/1"] {
+            for n in 0..20 {
+                component(&to, id).set(&format!("{n}"), "old").await.unwrap();
+            }
+        }
+        engine.commits.store(commits, Ordering::SeqCst);
+        assert!(copy(&from, &to, REPLACE).await.0.is_err(), "{commits} commits are not enough");
+        engine.commits.store(usize::MAX, Ordering::SeqCst);
+        copy(&from, &to, KEEP).await.0.unwrap();
+        assert_eq!(entries(&to).await, entries(&from).await);
+    }
+}
+
+#[tokio::test]
 async fn what_a_target_has_is_not_lost_unasked() {
     let clock = clock();
     let (from, other) = (full(&clock).await, full(&clock).await);

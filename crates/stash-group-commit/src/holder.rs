@@ -46,7 +46,7 @@ fn find_lock(locks: &str, inode: u64) -> Option<u32> {
 fn command(pid: u32) -> Option<String> {
     const SHOWN: usize = 80;
     let raw = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let line = String::from_utf8_lossy(&raw).split('\0').collect::<Vec<_>>().join(" ");
+    let line = String::from_utf8_lossy(&raw).split('\0').map(without_password).collect::<Vec<_>>().join(" ");
     let line: String = line.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match line.char_indices().nth(SHOWN) {
         _ if line.is_empty() => None,
@@ -55,9 +55,28 @@ fn command(pid: u32) -> Option<String> {
     }
 }
 
+/// An argument; of a URL with a user not what is between `//` and the last `@`, nor its options.
+fn without_password(argument: &str) -> String {
+    let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
+    let host = rest.rsplit_once('@').map_or_else(|| rest.to_owned(), |(_, host)| format!("***@{host}"));
+    let host = host.split_once('?').map_or(host.as_str(), |(host, _)| host);
+    format!("{scheme}://{host}")
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passwords_of_other_processes_are_not_told() {
+        for (argument, shown) in [
+            ("redis://me:se@c/r?et@db:1/2", "redis://***@db:1/2"),
+            ("--store=postgres://db/s?password=x", "--store=postgres://db/s"),
+            ("redb:a@b", "redb:a@b"),
+        ] {
+            assert_eq!(without_password(argument), shown);
+        }
+    }
 
     #[test]
     fn finds_the_holder_and_not_the_waiter() {

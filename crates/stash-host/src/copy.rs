@@ -39,6 +39,6 @@ pub async fn copy_store(
     if from == to {
         return Err(CopyStoresError::Same(from.clone()));
     }
-    let (from, to) = (open(from, config).await?, open(to, config).await?);
+    let (from, to) = (open(from, &config.clone().without_making_one()).await?, open(to, config).await?);
     Ok(stash_core::copy(from.copy_engine(), to.copy_engine(), options, told).await?)
 }

@@ -39,16 +39,16 @@ impl fmt::Debug for ServerUrl {
 /// The text with `***` in place of the password before the `@`, and of any that its options name.
 pub(crate) fn without_passwords(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("//") else { return text.to_owned() };
-    let (address, options) = rest.split_once('?').map_or((rest, None), |(address, options)| (address, Some(options)));
-    // The last one: a password that was not written as it should be may have more.
-    let shown = match address.rsplit_once('@') {
-        Some((user, hosts)) => match user.split_once(':') {
-            Some((name, _)) => format!("{name}:***@{hosts}"),
-            None => address.to_owned(),
-        },
-        None => address.to_owned(),
+    // The last one: a password that was not written as it should be may have more of them, and whatever ends an address.
+    let (user, rest) = match rest.rsplit_once('@') {
+        Some((user, rest)) => (Some(user), rest),
+        None => (None, rest),
     };
-    let mut shown = format!("{scheme}//{shown}");
+    let (hosts, options) = rest.split_once('?').map_or((rest, None), |(hosts, options)| (hosts, Some(options)));
+    let mut shown = match user.map(|user| user.split_once(':').map_or((user, ""), |(name, _)| (name, ":***"))) {
+        Some((name, password)) => format!("{scheme}//{name}{password}@{hosts}"),
+        None => format!("{scheme}//{hosts}"),
+    };
     for (n, option) in options.into_iter().flat_map(|options| options.split('&')).enumerate() {
         shown.push(if n == 0 { '?' } else { '&' });
         match option.split_once('=') {
@@ -69,6 +69,8 @@ mod tests {
             ("postgres://db/stash", "postgres://db/stash"),
             ("postgres://me@db/stash?a=b", "postgres://me@db/stash?a=b"),
             ("postgres://me:p:w@x@db:1/s", "postgres://me:***@db:1/s"),
+            ("postgres://me:p?w@db/s?a=b", "postgres://me:***@db/s?a=b"),
+            ("postgres://me:p/w@db/s", "postgres://me:***@db/s"),
             ("redis://:secret@db:6379/0", "redis://:***@db:6379/0"),
             ("postgres://db/s?sslpassword=x&a=b&password=y", "postgres://db/s?sslpassword=***&a=b&password=***"),
         ] {

@@ -78,6 +78,18 @@ impl Default for StashConfig {
     }
 }
 
+impl StashConfig {
+    /// The same, but a server without a store is an error, and does not get one. Whether a file or folder is there can be
+    /// looked at.
+    #[must_use]
+    pub fn without_making_one(mut self) -> Self {
+        for shared in [&mut self.postgres.shared, &mut self.redis.shared, &mut self.etcd.shared] {
+            shared.create = false;
+        }
+        self
+    }
+}
+
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

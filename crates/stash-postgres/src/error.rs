@@ -42,6 +42,12 @@ pub enum OpenError {
         /// What was found, and what to do.
         reason: String,
     },
+    /// There is none, and none was to be made.
+    #[error("there is no store on {server}; check the URL and its ?schema=, or run a component first")]
+    NoStore {
+        /// Which server, database and schema.
+        server: String,
+    },
     /// The store was found, and could not be read.
     #[error("cannot open the store on {server}: {error}")]
     Storage {

@@ -45,11 +45,14 @@ enum Found {
 }
 
 /// Sees that the schema is a store of the present version.
-pub(crate) async fn prepare(client: &Client, connector: &Connector) -> Result<(), OpenError> {
+pub(crate) async fn prepare(client: &Client, connector: &Connector, create: bool) -> Result<(), OpenError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        match prepare_once(client, connector).await {
+        match prepare_once(client, connector, create).await {
+            Ok(Found::NoSchema | Found::Nothing) if !create => {
+                return Err(OpenError::NoStore { server: connector.address.name.clone() });
+            }
             Ok(found) => return check(&found, &connector.address.name),
             // Another host does the same at this moment.
             Err(failure) if tries < TRIES && may_be_a_race(&failure) => {
@@ -60,10 +63,10 @@ pub(crate) async fn prepare(client: &Client, connector: &Connector) -> Result<()
     }
 }
 
-async fn prepare_once(client: &Client, connector: &Connector) -> Result<Found, Failure> {
+async fn prepare_once(client: &Client, connector: &Connector, create: bool) -> Result<Found, Failure> {
     let (sql, schema) = (&connector.sql, connector.address.schema.as_str());
     let found = look(client, sql, schema).await?;
-    if !needs_work(&found) {
+    if !needs_work(&found) || (!create && !matches!(found, Found::Store(_))) {
         return Ok(found);
     }
     let made = make(client, sql, schema).await;

@@ -56,7 +56,7 @@ impl Postgres {
             let dialect = if address.portable { Dialect::Portable } else { Dialect::of(&version) };
             connector.sql = Sql::new(&address.schema, dialect);
             connector.set_up(client, Purpose::Statements).await.map_err(failed)?;
-            schema::prepare(client, &connector).await?;
+            schema::prepare(client, &connector, options.shared.create).await?;
             Connector::doubts(client).await.map_err(failed)
         };
         let asked = tokio::time::timeout(options.shared.patience, asking).await;

@@ -41,6 +41,22 @@ async fn hosts_that_begin_together_make_one_store() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_makes_no_store() {
+    let Some(server) = TestServer::start() else { return };
+    let (client, url) = (client(&server.url()).await, server.fresh_url());
+    let mut looking = options();
+    looking.shared.create = false;
+    let error = open_engine(&url, &looking).await.expect_err("there is none");
+    assert!(matches!(&error, OpenError::NoStore { .. }) && error.to_string().contains("there is no store"), "{error}");
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 's%'";
+    assert_eq!(client.query_one(schemas, &[]).await.unwrap().get::<_, i64>(0), 0);
+    let made = open(&url, &options()).await;
+    increment(&made, "rapp/a/1/n").await.unwrap();
+    let looked = open(&url, &looking).await;
+    assert_eq!(number(&looked, "rapp/a/1/n").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_newer_schema_and_somebody_elses_are_left_alone() {
     let Some(server) = TestServer::start() else { return };
     let client = client(&server.url()).await;

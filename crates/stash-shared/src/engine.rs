@@ -19,6 +19,7 @@ use crate::group::owners_of;
 use crate::head::HostId;
 use crate::lanes::Lanes;
 use crate::news::News;
+use crate::reach::{NOT_IN_TIME, Reach};
 use crate::server::{Server, ServerError};
 
 /// How a shared engine deals with its server.
@@ -34,6 +35,8 @@ pub struct SharedOptions {
     /// How often the heads of the namespaces in use are asked for. Less than [`staleness`](Self::staleness), or nothing is
     /// ever cached.
     pub poll: Duration,
+    /// Whether to make a store where the server has none. Without it that is an error.
+    pub create: bool,
 }
 
 /// Bytes in a second that a server takes in at least, or the network before it.
@@ -56,6 +59,7 @@ impl Default for SharedOptions {
             patience: Duration::from_secs(15),
             staleness: Duration::from_secs(2),
             poll: Duration::from_millis(500),
+            create: true,
         }
     }
 }
@@ -78,6 +82,7 @@ pub(crate) struct Inner<S> {
     pub(crate) host: HostId,
     pub(crate) news: News,
     pub(crate) announcements: Announcements,
+    pub(crate) reach: Reach,
     lanes: Lanes,
     numbers: AtomicU64,
 }
@@ -126,6 +131,7 @@ impl<S: Server> SharedEngine<S> {
             host: HostId(u64::from_ne_bytes(id)),
             news: News::new(clock),
             announcements: Announcements::default(),
+            reach: Reach::default(),
             lanes: Lanes::default(),
             numbers: AtomicU64::new(1),
         });
@@ -232,13 +238,15 @@ impl<S: Server> Inner<S> {
         let until = self.news.now() + self.options.staleness;
         match tokio::time::timeout(self.options.call_timeout, self.server.heads(&wanted)).await {
             Ok(Ok(heads)) => {
+                self.reach.answered(self.server.info().name);
                 for (owner, head) in wanted.iter().zip(&heads) {
                     self.news.heard(owner, head, self.host, Some(until));
                 }
             }
             // What was cached is not trusted any more before long.
+            Ok(Err(ServerError::Unreachable(reason))) => drop(self.reach.failed(self.server.info().name, &reason)),
             Ok(Err(error)) => tracing::debug!("no news of other hosts: {error}"),
-            Err(_) => tracing::debug!("no news of other hosts in time"),
+            Err(_) => drop(self.reach.failed(self.server.info().name, NOT_IN_TIME)),
         }
     }
 

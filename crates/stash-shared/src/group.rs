@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::engine::Inner;
 use crate::head::Head;
+use crate::reach::NOT_IN_TIME;
 use crate::server::{Commit, CommitError, CommitLimits, Expected, Outcome, Server, ServerError, Wanted};
 use crate::view::{Known, KnownView, Written};
 
@@ -131,12 +132,16 @@ impl<S: Server> Inner<S> {
         loop {
             tries += 1;
             let reason = match tokio::time::timeout(self.options.call_timeout, question()).await {
-                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Ok(answer)) => {
+                    self.reach.answered(self.server.info().name);
+                    return Ok(answer);
+                }
                 Ok(Err(ServerError::Refused(error))) => return Err(error),
                 Ok(Err(ServerError::Unreachable(reason))) => reason,
-                Err(_) => "it did not answer in time".to_owned(),
+                Err(_) => NOT_IN_TIME.to_owned(),
             };
             if Instant::now() >= deadline {
+                self.reach.failed(self.server.info().name, &reason);
                 return Err(unreachable(self.server.info().name, &reason));
             }
             tracing::debug!(tries, "{}: {reason}", self.server.info().name);
@@ -153,7 +158,7 @@ impl<S: Server> Inner<S> {
             self.news.under_way(&commit.owners);
             let time = self.options.time_for(commit.bytes());
             let answer = tokio::time::timeout(time, self.server.commit(commit)).await;
-            match answer.unwrap_or_else(|_| Err(CommitError::Lost("it did not answer in time".to_owned()))) {
+            match answer.unwrap_or_else(|_| Err(CommitError::Lost(NOT_IN_TIME.to_owned()))) {
                 Ok(outcome) => return Ok(outcome),
                 Err(CommitError::Refused(error)) => return Err(error),
                 Err(CommitError::NotSent(reason)) if Instant::now() >= deadline => {

@@ -17,6 +17,7 @@ mod group;
 mod head;
 mod lanes;
 mod news;
+mod reach;
 mod server;
 mod view;
 

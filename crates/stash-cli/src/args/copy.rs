@@ -3,6 +3,8 @@
 use clap::Args;
 use stash_host::StoreUrl;
 
+use super::store_url;
+
 /// Copy a store into another one, whatever their engines.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -21,11 +23,11 @@ Examples:
 Exit codes: 0 copied and compared, 2 not, 130 interrupted")]
 pub(crate) struct CopyArguments {
     /// The store to copy
-    #[arg(value_name = "FROM")]
+    #[arg(value_name = "FROM", value_parser = store_url::Parser)]
     pub(crate) from: StoreUrl,
 
     /// The store to copy it into, which is made where it is not there
-    #[arg(value_name = "TO")]
+    #[arg(value_name = "TO", value_parser = store_url::Parser)]
     pub(crate) to: StoreUrl,
 
     /// Remove what the target has

@@ -19,7 +19,7 @@ Examples:
   stash kv get --id app/shop/001 --collection orders/2026 17 --meta
 
 Exit codes: 0 done, 1 no (no such key, or a condition does not hold), 2 an error
-One process at a time has a store open: look at it when its guests have ended.")]
+A store in a file or folder is open in one process at a time: look at it when its guests have ended.")]
 pub(crate) struct KvArguments {
     #[command(flatten)]
     pub(crate) target: TargetArguments,

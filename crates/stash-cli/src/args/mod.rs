@@ -7,6 +7,7 @@ mod kv;
 mod new;
 mod run;
 mod serve;
+mod store_url;
 mod values;
 
 use std::path::PathBuf;
@@ -75,7 +76,7 @@ pub(crate) struct StoreArguments {
     /// The store: `redb:PATH` or `sqlite:PATH` (a file), `fjall:PATH` or `files:PATH` (a folder), `postgres://...`,
     /// `redis://...` or `etcd://...` (a server, which other hosts may use too), or `memory:` for one that is gone afterwards
     /// [default: $STASH_STORE, else redb:.stash/store.redb]
-    #[arg(long, global = true, display_order = GLOBAL, value_name = "URL")]
+    #[arg(long, global = true, display_order = GLOBAL, value_name = "URL", value_parser = store_url::Parser)]
     store: Option<StoreUrl>,
 }
 

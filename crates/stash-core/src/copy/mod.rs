@@ -23,6 +23,8 @@ use crate::namespace_state::NamespaceState;
 const BATCH_ENTRIES: usize = 1000;
 /// Bytes in one question to an engine, and in one commit; a larger entry goes alone.
 const BATCH_BYTES: usize = 1024 * 1024;
+/// What follows the source's mark in that of a target whose old data is being removed.
+const CLEARING: &[u8] = b" clearing";
 /// Times that a copy begins again with a newer state of the source, because the one it had was let go of.
 const MOST_BEGINNINGS: usize = 100;
 
@@ -168,20 +170,24 @@ impl Copying<'_> {
             return Err(CopyError::UnfinishedSource);
         }
         let mark = self.to.read_dyn(&[host(COPYING)]).await.map_err(CopyError::Target)?.into_iter().next().flatten();
+        let clearing = Bytes::from([source, CLEARING].concat());
         match mark {
             Some(mark) if mark == *source && !options.replace => return Ok(true),
+            // What there was is not all removed yet.
+            Some(mark) if mark == clearing => {}
             Some(_) if !options.replace => return Err(CopyError::OtherCopy),
             None if !options.replace && self.target_has_data().await? => return Err(CopyError::NotEmpty),
             _ => {}
         }
         // First of all: whatever happens from here on, what is there is no store.
-        self.write(vec![(host(COPYING), Some(source.clone()))]).await?;
+        self.write(vec![(host(COPYING), Some(clearing))]).await?;
         if self.source.read_dyn(&[host(COPYING)]).await.map_err(CopyError::Source)?.iter().any(Option::is_some) {
             // Two ways lead to one server.
             self.write(vec![(host(COPYING), None)]).await?;
             return Err(CopyError::SameStore);
         }
         self.clear(&Scan::prefix(b"")).await?;
+        self.write(vec![(host(COPYING), Some(source.clone()))]).await?;
         Ok(false)
     }
 

@@ -69,6 +69,10 @@ impl Address {
             return Err(OpenError::address("it begins with postgres:// or postgresql://"));
         }
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        // What follows the first one would be taken for a host, and told.
+        if base.matches('@').count() > 1 {
+            return Err(OpenError::address("in a user or password, @ is written %40, : %3A, / %2F, ? %3F and % %25"));
+        }
         let mut ours = Ours::new(options);
         let mut theirs = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -298,6 +302,7 @@ mod tests {
             ("postgres://me:hunter2@h/d?colour=blue", "colour"),
             ("postgres://me:hunter2@h/d?colour", "name=value"),
             ("postgres://me:hunter2@h:port/d", "port"),
+            ("postgres://me:hunter2@hunter2@h/d", "%40"),
         ] {
             let error = parse(url).err().expect(url).to_string();
             assert!(error.contains(what) && !error.contains("hunter2"), "{url}: {error}");

@@ -48,7 +48,8 @@ impl Connector {
 
     /// Connects; nothing is set yet.
     pub(crate) async fn connect(&self) -> Result<Pair, Failure> {
-        match tokio::time::timeout(self.patience, self.address.config.connect(self.tls.clone())).await {
+        // Sooner than whoever waits for an answer gives up: what was never sent is not to pass for lost.
+        match tokio::time::timeout(self.patience / 2, self.address.config.connect(self.tls.clone())).await {
             Ok(connected) => connected.map_err(Failure::NotPrepared),
             Err(_) => Err(Failure::NotSent("no connection was made in time".to_owned())),
         }

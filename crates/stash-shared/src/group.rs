@@ -19,6 +19,8 @@ use crate::view::{Known, KnownView, Written};
 
 /// Times that one group may ask for more before it decides: a decision that is a function of what it reads needs few.
 const MOST_QUESTIONS: usize = 10_000;
+/// Bytes of values that one group may look at: they are in memory until it is over.
+const MOST_BYTES: usize = 512 * 1024 * 1024;
 /// How long to wait before another try, at most.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,7 +50,18 @@ impl<S: Server> Inner<S> {
             let (commit, fitting) = match decide(&mut jobs, &known, self.server.limits()) {
                 Decided::Unknown(wanted) => {
                     questions += 1;
-                    let asked = known.with_heads(wanted);
+                    if known.bytes() > MOST_BYTES {
+                        if jobs.len() > 1 {
+                            return self.each_alone(jobs, left).await;
+                        }
+                        let (what, instead) = ("the size in bytes of what the commit looks at", "commit less at once");
+                        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+                        let (actual, limit) = (number(known.bytes()), number(MOST_BYTES));
+                        fail(jobs, &StorageError::LimitExceeded { what, actual, limit, instead });
+                        return left;
+                    }
+                    let mut asked = known.with_heads(wanted);
+                    asked.keys.truncate(known.keys_at_once());
                     match self.ask(|| self.server.fetch(&asked), deadline).await {
                         _ if questions > MOST_QUESTIONS => {
                             fail(jobs, &StorageError::Unsupported { reason: "a decision without an end".to_owned() });
@@ -110,10 +123,7 @@ impl<S: Server> Inner<S> {
                 }
                 Err(error) if jobs.len() > 1 && is_about_one(&error) => {
                     // Nothing was applied. Whose fault it is shows when each goes alone.
-                    for job in jobs {
-                        left.splice(..0, Box::pin(self.run_group(vec![job])).await);
-                    }
-                    return left;
+                    return self.each_alone(jobs, left).await;
                 }
                 Err(error) => {
                     fail(jobs, &error);
@@ -121,6 +131,14 @@ impl<S: Server> Inner<S> {
                 }
             }
         }
+    }
+
+    /// Sees each through to its end by itself.
+    async fn each_alone(&self, jobs: Vec<Box<dyn Job>>, mut left: Vec<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+        for job in jobs {
+            left.splice(..0, Box::pin(self.run_group(vec![job])).await);
+        }
+        left
     }
 
     /// Asks until there is an answer, or the deadline is over.

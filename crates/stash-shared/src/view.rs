@@ -22,7 +22,14 @@ pub(crate) struct Known {
     values: HashMap<Bytes, Option<Bytes>>,
     pages: Vec<(Scan, Page)>,
     heads: BTreeMap<Bytes, Head>,
+    /// Bytes of all values.
+    bytes: usize,
 }
+
+/// Keys of the first question, of whose values nothing is known yet.
+const FIRST_KEYS: usize = 256;
+/// Bytes of values that one question should come to.
+const QUESTION_BYTES: usize = 64 * 1024 * 1024;
 
 impl Known {
     /// What to ask for besides what a decision wants: all heads, so that the answer tells whether this is still one state.
@@ -40,7 +47,11 @@ impl Known {
             self.clear();
         }
         self.heads.extend(heads);
-        self.values.extend(wanted.keys.into_iter().zip(fetched.values));
+        for (key, value) in wanted.keys.into_iter().zip(fetched.values) {
+            let length = |value: &Option<Bytes>| value.as_ref().map_or(0, Bytes::len);
+            self.bytes += length(&value);
+            self.bytes -= self.values.insert(key, value).as_ref().map_or(0, length);
+        }
         for (scan, page) in wanted.scans.into_iter().zip(fetched.pages) {
             self.pages.retain(|(known, _)| !covers(&scan, known));
             self.pages.push((scan, page));
@@ -49,8 +60,22 @@ impl Known {
 
     pub(crate) fn clear(&mut self) {
         self.values.clear();
+        self.bytes = 0;
         self.pages.clear();
         self.heads.clear();
+    }
+
+    /// How many keys to ask for at once: of values as large as those that are known, not too many bytes.
+    pub(crate) fn keys_at_once(&self) -> usize {
+        match self.bytes.checked_div(self.values.len()) {
+            None => FIRST_KEYS,
+            Some(each) => (QUESTION_BYTES / each.max(1)).max(1),
+        }
+    }
+
+    /// Bytes of all values that are known.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(crate) fn head(&self, owner: &[u8]) -> Option<&Head> {
@@ -398,6 +423,22 @@ mod tests {
         let view = KnownView::new(&known, &written);
         assert!(view.scan(&longer).unwrap().entries.is_empty());
         assert_eq!(view.seen().unknown.scans, [Scan { limit: 6, ..Scan::prefix(b"ra/b/c/") }]);
+    }
+
+    #[test]
+    fn what_is_asked_for_at_once_goes_by_how_large_it_is() {
+        let mut known = Known::default();
+        assert_eq!(known.keys_at_once(), FIRST_KEYS);
+        let mut answer = |key: &'static str, value: Option<Bytes>| {
+            let wanted = Wanted { keys: vec![key.into()], ..Wanted::default() };
+            known.add(wanted, Fetched { values: vec![value], ..Fetched::default() });
+            (known.bytes(), known.keys_at_once())
+        };
+        assert_eq!(answer("none", None), (0, QUESTION_BYTES));
+        assert_eq!(answer("small", Some("1234".into())), (4, QUESTION_BYTES / 2));
+        let large = Bytes::from(vec![0; 32 << 20]);
+        assert_eq!(answer("none", Some(large.clone())), ((32 << 20) + 4, 3));
+        assert_eq!(answer("small", Some(large)), (64 << 20, 2));
     }
 
     #[test]

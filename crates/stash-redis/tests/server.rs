@@ -408,3 +408,85 @@ async fn a_server_with_tls() {
     assert!(matches!(&error, OpenError::Unreachable { .. }), "{error}");
     println!("{error}");
 }
+
+/// What the store has in the server, but for the mark.
+fn dump(server: &TestServer, prefix: &str) -> Vec<(String, redis::Value)> {
+    let mut names: Vec<String> =
+        redis::from_redis_value(server.ask(&["KEYS", &format!("{prefix}:*")]).unwrap()).unwrap();
+    names.sort_unstable();
+    names.into_iter().map(|name| (name.clone(), server.ask(&["DUMP", &name]).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_may_not_do_everything_is_told_what() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let url = server.url("s").replace("redis://", "redis://some:pw@");
+    for denied in ["unlink", "exists", "rename", "getrange", "zrangebylex", "time", "publish", "eval"] {
+        let minus = format!("-{denied}");
+        server.tell(&["ACL", "SETUSER", "some", "reset", "on", ">pw", "~s:*", "&s:*", "+@all", &minus]);
+        let said = unsuitable(stash_redis::open_engine(&url, &quick()).await);
+        assert!(said.contains(&format!("may not run {}", denied.to_uppercase())), "{said}");
+    }
+    // Neither may the keys and the channel be others'.
+    for (keys, channels, said) in [("~other:*", "&s:*", "PING"), ("~s:*", "&other:*", "PUBLISH")] {
+        server.tell(&["ACL", "SETUSER", "some", "reset", "on", ">pw", keys, channels, "+@all"]);
+        let denied = unsuitable(stash_redis::open_engine(&url, &quick()).await);
+        assert!(denied.contains("may not run"), "{said}: {denied}");
+    }
+    assert_eq!(server.tell(&["DBSIZE"]), "0", "something was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_is_taken_away_leaves_no_half_of_a_commit() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    server.tell(&["ACL", "SETUSER", "some", "on", ">pw", "~s:*", "&s:*", "+@all"]);
+    let url = server.url("s").replace("redis://", "redis://some:pw@");
+    let engine = stash_redis::open_engine(&url, &quick()).await.unwrap();
+    let large = vec![7; 5000];
+    engine.update(put(b"rapp/a/1/k", &large)).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    for denied in ["zadd", "hset", "unlink", "rename", "incr"] {
+        let before = dump(&server, "s");
+        server.tell(&["ACL", "SETUSER", "some", &format!("-{denied}")]);
+        let error = engine.update(put(b"rapp/a/1/k", b"other")).await.unwrap_err();
+        assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("permissions")), "{error}");
+        assert_eq!(dump(&server, "s"), before, "{denied}");
+        server.tell(&["ACL", "SETUSER", "some", &format!("+{denied}")]);
+    }
+    engine.update(put(b"rapp/a/1/k", b"other")).await.unwrap();
+    assert_eq!(snapshot.read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(large.into())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_others_under_the_prefix_leave_no_half_of_a_commit() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    let held = ["s:{-}:u", "s:{-}:w", "s:{-}:d", "s:{-}:n"];
+    for name in ["s:{app/a/1}:v", "s:{app/a/1}:k", "s:{app/a/1}:t", "s:{-}:i"].into_iter().chain(held) {
+        let snapshot = engine.snapshot().await.unwrap();
+        server.tell(&["RPUSH", name, "other's"]);
+        let before = dump(&server, "s");
+        let error = engine.update(put(b"rapp/a/1/k", &[7; 5000])).await.unwrap_err();
+        assert!(
+            matches!(&error, StorageError::Corrupt { reason } if reason.contains("nothing was stored")),
+            "{name}: {error}"
+        );
+        assert_eq!(dump(&server, "s"), before, "{name}");
+        server.tell(&["DEL", name]);
+        drop(snapshot);
+    }
+    assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_fails_on_the_way_is_called_damage() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    let _snapshot = engine.snapshot().await.unwrap();
+    // What nothing looks for: a number that no commit can have.
+    server.tell(&["SET", "s:{-}:n", "1.5"]);
+    let error = engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Corrupt { reason } if reason.contains("the store is damaged")), "{error}");
+    println!("{error}");
+}

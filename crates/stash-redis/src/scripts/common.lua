@@ -30,6 +30,24 @@ end
 local HELD, ENDS, COUNT = name(SCOPE, 's'), name(SCOPE, 'x'), name(SCOPE, 'n')
 local KEPT, CHANGED, DROPS = name(SCOPE, 'u'), name(SCOPE, 'w'), name(SCOPE, 'd')
 
+-- The first of some commands that the user may not run on a key or a channel, or that the server does not have.
+local function denied(subject, commands)
+  for _, command in ipairs(commands) do
+    local is_known, may = pcall(redis.acl_check_cmd, command, subject, subject)
+    if not (is_known and may) then return command end
+  end
+  return false
+end
+
+-- The first of some keys that is not of the type that a store has there.
+local function foreign(keys)
+  for key, wanted in pairs(keys) do
+    local is = call('TYPE', key).ok
+    if is ~= 'none' and is ~= wanted then return string.match(key, '[^:]*$') .. ' is a ' .. is .. ' and not a ' .. wanted end
+  end
+  return false
+end
+
 -- Nothing about snapshots is written to disk or to replicas: they end with the server that holds them.
 local function unlogged() redis.set_repl(redis.REPL_NONE) end
 local function logged() redis.set_repl(redis.REPL_ALL) end

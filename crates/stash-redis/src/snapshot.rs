@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::ask::{Answer, Question, State};
 use crate::error::strange;
-use crate::server::Asking;
+use crate::server::{Asking, Purpose};
 use crate::wide::Ranges;
 
 /// Snapshots that may be open on a server or, on a cluster, in a namespace, of all hosts together.
@@ -82,14 +82,14 @@ impl RedisSnapshot {
         let state = held.get(scope).cloned();
         if let Some(state) = state {
             drop(held);
-            let answer = self.asking.once(scope, &state, questions).await?;
+            let answer = self.asking.once(Purpose::Read, scope, &state, questions).await?;
             return answer.map(|(_, answers)| answers).ok_or_else(|| self.over());
         }
         // The namespace is looked at for the first time: others wait, or they would see another state.
         let id = self.new_id(scope);
         let life = u64::try_from(self.asking.options.snapshot_life.as_millis()).unwrap_or(u64::MAX);
         let hold = State::Hold(id.clone(), life, MOST_ON_SERVER);
-        let answer = self.asking.once(scope, &hold, questions).await?;
+        let answer = self.asking.once(Purpose::Read, scope, &hold, questions).await?;
         let (number, answers) = answer.ok_or_else(|| self.over())?;
         held.insert(scope.clone(), State::Held(id, number));
         Ok(answers)

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use stash_conformance::decision::{act, increment, put};
 use stash_core::engine::{Scan, Snapshot};
 use stash_core::{Engine, StorageError};
-use stash_redis::testing::{DURABLE, TestServer};
+use stash_redis::testing::{DURABLE, Proxy, TestServer};
 use stash_redis::{OpenError, RedisEngine, RedisOptions};
-use stash_shared::SharedOptions;
+use stash_shared::{Server, ServerError, SharedOptions, Wanted};
 
 async fn open(url: &str) -> Result<RedisEngine, OpenError> {
     stash_redis::open_engine(url, &RedisOptions::default()).await
@@ -182,6 +182,58 @@ async fn a_server_that_may_not_write_is_read_from() {
     {
         assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("replica")), "{error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_may_have_been_replaced_is_only_read_from() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    let owners = [Bytes::from("app/a/1")];
+    let wanted = Wanted { keys: vec![Bytes::from("rapp/a/1/k")], ..Wanted::default() };
+    server.tell(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_eq!(engine.server().read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(Bytes::from("v"))]);
+    for outcome in [engine.server().heads(&owners).await.err(), engine.server().fetch(&wanted).await.err()] {
+        assert!(matches!(&outcome, Some(ServerError::Unreachable(why)) if why.contains("replicas")), "{outcome:?}");
+    }
+    server.tell(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert_eq!(engine.server().heads(&owners).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_go_over_a_connection_of_their_own() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let proxy = Proxy::start(&server).await;
+    let engine = open(&proxy.url("s")).await.unwrap();
+    until("nobody listens", || {
+        format!("{:?}", server.ask(&["PUBSUB", "NUMSUB", "s:0:news"]).unwrap()).contains("int(1)")
+    });
+    let large = vec![7; 400_000];
+    for (key, value) in [(&b"rapp/a/1/small"[..], &b"x"[..]), (b"rapp/a/1/large", &large)] {
+        // As another host does it.
+        open(&server.url("s")).await.unwrap().update(put(key, value)).await.unwrap();
+    }
+    engine.server().heads(&[Bytes::from("app/a/1")]).await.unwrap();
+    let page = Scan { limit: 10, value_bytes: 10, ..Scan::prefix(b"rapp/a/1/") };
+    let snapshot = engine.snapshot().await.unwrap();
+    let before = proxy.connections();
+    engine.server().read(&[b"rapp/a/1/small"]).await.unwrap();
+    engine.server().scan(&page).await.unwrap();
+    snapshot.read(&[b"rapp/a/1/small"]).await.unwrap();
+    assert_eq!(engine.server().read_up_to(&[b"rapp/a/1/large"], 10).await.unwrap(), None);
+    assert_eq!(proxy.connections(), before, "small answers share one connection");
+    let wanted = Wanted { keys: vec![Bytes::from("rapp/a/1/large")], ..Wanted::default() };
+    let fetched = engine.server().fetch(&wanted).await.unwrap();
+    assert_eq!(fetched.values, [Some(Bytes::from(large.clone()))]);
+    assert_eq!(proxy.connections(), before + 1, "a large answer has another one");
+    for values in [
+        engine.server().read(&[b"rapp/a/1/small", b"rapp/a/1/large"]).await.unwrap(),
+        snapshot.read(&[b"rapp/a/1/small", b"rapp/a/1/large"]).await.unwrap(),
+        engine.server().read_up_to(&[b"rapp/a/1/small", b"rapp/a/1/large"], 500_000).await.unwrap().unwrap(),
+    ] {
+        assert_eq!(values, [Some(Bytes::from("x")), Some(Bytes::from(large.clone()))]);
+    }
+    assert_eq!(proxy.connections(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,12 @@ fn groups(commit: &Commit) -> BTreeMap<&[u8], Group<'_>> {
 }
 
 /// Applies a commit if the heads are as expected.
-pub(crate) async fn apply(servers: &Servers, places: &Places, commit: &Commit) -> Result<Outcome, CommitError> {
+pub(crate) async fn apply(
+    servers: &Servers,
+    places: &Places,
+    set_aside_bytes: u64,
+    commit: &Commit,
+) -> Result<Outcome, CommitError> {
     let groups = groups(commit);
     let scope = commit.owners.first().map(|expected| expected.owner.clone()).unwrap_or_default();
     if servers.is_cluster() {
@@ -93,7 +98,7 @@ pub(crate) async fn apply(servers: &Servers, places: &Places, commit: &Commit) -
     }
     let is_cluster = servers.is_cluster();
     let write = |command: &mut Cmd| {
-        command.arg(commit.owners.len());
+        command.arg(set_aside_bytes).arg(commit.owners.len());
         for expected in &commit.owners {
             let before =
                 if expected.revision == 0 { Vec::new() } else { head_bytes(expected.revision, &expected.writers) };

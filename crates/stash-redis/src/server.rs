@@ -344,7 +344,8 @@ impl Server for RedisServer {
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Outcome, CommitError> {
-        let applying: BoxFuture<'_, _> = Box::pin(commit::apply(&self.asking.servers, &self.places, commit));
+        let applying: BoxFuture<'_, _> =
+            Box::pin(commit::apply(&self.asking.servers, &self.places, self.asking.options.set_aside_bytes, commit));
         applying.await
     }
 

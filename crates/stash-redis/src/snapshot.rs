@@ -99,7 +99,11 @@ impl RedisSnapshot {
         let reason = if Instant::now() >= self.ends {
             format!("it was open for longer than {} s", self.asking.options.snapshot_life.as_secs())
         } else {
-            "the server that kept it has been restarted, or another has taken over".to_owned()
+            format!(
+                "more than {} MiB were changed while it was open, or the server that kept it has been restarted, or another \
+                 has taken over",
+                self.asking.options.set_aside_bytes >> 20
+            )
         };
         StorageError::Unavailable { reason: format!("the snapshot is over: {reason}; begin again") }.into()
     }

@@ -320,7 +320,7 @@ async fn nothing_is_left_of_snapshots() {
     server.restart();
     assert_eq!(engine.scan(&Scan::prefix(b"")).await.unwrap(), present);
     for name in names(&server) {
-        assert!(![":s", ":x", ":w", ":u", ":d"].iter().any(|what| name.ends_with(what)), "{name}");
+        assert!(![":s", ":x", ":w", ":u", ":d", ":b"].iter().any(|what| name.ends_with(what)), "{name}");
         assert!(!name.contains(":u:"), "{name}");
     }
     assert_eq!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
@@ -335,7 +335,7 @@ async fn nothing_is_left_of_snapshots() {
     assert_ne!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
     drop(held);
     until("what was set aside stays", || {
-        server.tell(&["EXISTS", "s:{-}:s", "s:{-}:x", "s:{-}:w", "s:{-}:u", "s:{-}:d"]) == "0"
+        server.tell(&["EXISTS", "s:{-}:s", "s:{-}:x", "s:{-}:w", "s:{-}:u", "s:{-}:d", "s:{-}:b"]) == "0"
     });
     assert_eq!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
 }
@@ -513,7 +513,7 @@ async fn a_permission_that_is_taken_away_leaves_no_half_of_a_commit() {
 async fn keys_of_others_under_the_prefix_leave_no_half_of_a_commit() {
     let Some(server) = TestServer::start(DURABLE) else { return };
     let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
-    let held = ["s:{-}:u", "s:{-}:w", "s:{-}:d", "s:{-}:n"];
+    let held = ["s:{-}:u", "s:{-}:w", "s:{-}:d", "s:{-}:n", "s:{-}:b"];
     for name in ["s:{app/a/1}:v", "s:{app/a/1}:k", "s:{app/a/1}:t", "s:{-}:i"].into_iter().chain(held) {
         let snapshot = engine.snapshot().await.unwrap();
         server.tell(&["RPUSH", name, "other's"]);
@@ -536,8 +536,8 @@ async fn a_script_that_fails_on_the_way_is_called_damage() {
     let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
     engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
     let _snapshot = engine.snapshot().await.unwrap();
-    // What nothing looks for: a number that no commit can have.
-    server.tell(&["SET", "s:{-}:n", "1.5"]);
+    // What nothing looks for: it has the right type.
+    server.tell(&["HSET", "s:{-}:w", "rapp/a/1/k", "other's"]);
     let error = engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap_err();
     assert!(matches!(&error, StorageError::Corrupt { reason } if reason.contains("the store is damaged")), "{error}");
     println!("{error}");

@@ -1,6 +1,7 @@
 -- Applies a commit if every namespace has the expected head; else nothing of it. The answer is 1 or 0, and 2 where the store
 -- is gone, which only one server alone can tell. Errors: NOPERM and FOREIGN, where nothing was written because the user may
--- not, or because a key is not the store's; TORN where something failed on the way. ARGV from the fourth on: the number of heads, and for each its namespace, the head it must have (empty for none) and the one it gets; then for each namespace
+-- not, or because a key is not the store's; TORN where something failed on the way. ARGV from the
+-- fourth on: how many bytes may be set aside for snapshots; the number of heads, and for each its namespace, the head it must have (empty for none) and the one it gets; then for each namespace
 -- that is written to, the numbers of values, of rests, of removals and of places in the index, and those.
 local at = 3
 local function arg()
@@ -14,6 +15,7 @@ local function refuse(code, why) return redis.error_reply(code .. ' ' .. why) en
 local no = denied(name(SCOPE, 'h'), { 'SET', 'EXISTS', 'UNLINK', 'HSET', 'HDEL', 'HEXISTS', 'ZADD', 'ZREM' })
 if no then return refuse('NOPERM', no) end
 
+local most_aside = tonumber(arg())
 local types, owners, heads = {}, {}, {}
 for n = 1, tonumber(arg()) do
   local owner, expected, head = arg(), arg(), arg()
@@ -44,22 +46,42 @@ end
 local held = call('EXISTS', HELD, CHANGED) > 0
 if held then
   no = denied(HELD, {
-    'TIME', 'GET', 'RENAME', 'INCR', 'HGET', 'HSTRLEN', 'ZRANGE', 'ZREVRANGE', 'ZRANGEBYSCORE',
+    'TIME', 'GET', 'STRLEN', 'RENAME', 'INCR', 'INCRBY', 'HGET', 'HSTRLEN', 'ZCOUNT', 'ZRANGE', 'ZREVRANGE',
+    'ZRANGEBYSCORE',
   })
   if no then return refuse('NOPERM', no) end
   types[HELD], types[ENDS], types[DROPS] = 'zset', 'zset', 'zset'
-  types[COUNT], types[KEPT], types[CHANGED] = 'string', 'hash', 'hash'
+  types[COUNT], types[BYTES], types[KEPT], types[CHANGED] = 'string', 'string', 'hash', 'hash'
 end
 local what = foreign(types)
 if what then return refuse('FOREIGN', what) end
-if held and not tonumber(call('GET', COUNT) or '0') then return refuse('FOREIGN', 'n is not a number') end
+for _, key in ipairs(held and { COUNT, BYTES } or {}) do
+  if not string.find(call('GET', key) or '0', '^%-?%d+$') then return refuse('FOREIGN', 'n or b is not a number') end
+end
 
 local newest, number
+local bytes = 0
+
+-- Changes of one key that are looked at: of those that are seen there are as many as snapshots.
+local MOST_LOOKS = 32
+-- Values that are dropped at once.
+local DROPPED = 200
 
 local function set_aside(key, values, rests)
   local before = call('HGET', CHANGED, key)
   -- It was set aside since the newest snapshot began, so nobody sees what it is now.
   if before and tonumber(string.match(before, '(%d+)$')) > newest then return end
+  -- A change is seen by the snapshots between the one before it and itself. Where they have ended, it goes.
+  local numbers, seen = {}, {}
+  for earlier in string.gmatch(before or '', '%d+') do numbers[#numbers + 1] = earlier end
+  for n, earlier in ipairs(numbers) do
+    if n > #numbers - MOST_LOOKS and call('ZCOUNT', HELD, numbers[n - 1] or '-inf', '(' .. earlier) == 0 then
+      bytes = bytes - drop(earlier .. ':' .. key)
+    else
+      seen[#seen + 1] = earlier
+    end
+  end
+  seen[#seen + 1] = number
   local value = call('HGET', values, key)
   local change = number .. ':' .. key
   if value and #value == WHOLE then
@@ -70,8 +92,25 @@ local function set_aside(key, values, rests)
     unlogged()
   end
   call('HSET', KEPT, change, value and '1' .. value or '0')
-  call('HSET', CHANGED, key, before and before .. ' ' .. number or number)
+  call('HSET', CHANGED, key, table.concat(seen, ' '))
   call('ZADD', DROPS, number, change)
+  bytes = bytes + size_of(change)
+end
+
+-- Ends the oldest snapshots until no more is set aside than may be.
+local function keep_to_bytes()
+  while tonumber(call('GET', BYTES) or '0') > most_aside do
+    local _, dropped = tidy(DROPPED)
+    if dropped == 0 then
+      local oldest = call('ZRANGE', HELD, 0, 0, 'WITHSCORES')[2]
+      if not oldest then return end
+      unlogged()
+      local over = call('ZRANGEBYSCORE', HELD, oldest, oldest, 'LIMIT', 0, 1000)
+      call('ZREM', HELD, unpack(over))
+      call('ZREM', ENDS, unpack(over))
+      logged()
+    end
+  end
 end
 
 -- Calls with the arguments from `first` to `last`, in pieces; adds up what that answers.
@@ -152,7 +191,7 @@ local function apply()
   end
   is_begun = true
   if held then
-    tidy(200)
+    tidy(DROPPED)
     newest = call('ZREVRANGE', HELD, 0, 0, 'WITHSCORES')[2]
     if newest then
       newest = tonumber(newest)
@@ -162,6 +201,12 @@ local function apply()
     end
   end
   for _, group in ipairs(groups) do write(group) end
+  if bytes ~= 0 then
+    unlogged()
+    call('INCRBY', BYTES, string.format('%.0f', bytes))
+    logged()
+    keep_to_bytes()
+  end
 end
 
 local is_whole, failed = pcall(apply)

@@ -12,6 +12,7 @@ use crate::layout::MARK;
 use crate::link::{Failure, Lane, Node};
 use crate::script;
 use crate::servers::Servers;
+use crate::target::Target;
 
 /// The oldest version that can run the scripts.
 const OLDEST: u32 = 7;
@@ -43,6 +44,7 @@ pub(crate) async fn servers(servers: &Servers) -> Result<bool, OpenError> {
     }
     let mut durable = true;
     for node in servers.primaries().await.map_err(unreachable)? {
+        permissions(&node, target).await?;
         durable &= check(&node, target.allow_eviction).await?;
     }
     mark(servers).await?;
@@ -89,6 +91,26 @@ async fn check(node: &Arc<Node>, allow_eviction: bool) -> Result<bool, OpenError
         );
     }
     Ok(durable)
+}
+
+/// Whether the user may do all that the store needs: a script that may not go on would leave half of a commit.
+async fn permissions(node: &Node, target: &Target) -> Result<(), OpenError> {
+    let mut command = redis::cmd("EVAL");
+    command.arg(&script::PERMITTED.text).arg(0).arg(&target.prefix).arg("").arg("").arg(target.channel());
+    let unreachable = |reason| OpenError::Unreachable { server: node.address.clone(), reason };
+    let denied = match node.call(Lane::Ask, &command).await {
+        Ok(answer) => maybe_bytes(answer).map_err(|error| unreachable(error.to_string()))?,
+        Err(failure) if failure.has_code(&["NOPERM"]) => Some("EVAL".into()),
+        Err(failure) => return Err(unreachable(failure.to_string())),
+    };
+    let Some(denied) = denied else { return Ok(()) };
+    let reason = format!(
+        "the user of the URL may not run {} on the keys and the channel under the prefix '{}', or the server does not have \
+         it: see the permissions in the guide",
+        String::from_utf8_lossy(&denied),
+        target.prefix
+    );
+    Err(OpenError::Unsuitable { server: node.address.clone(), reason })
 }
 
 /// Marks a new store, and looks at the mark of one that is there.

@@ -61,7 +61,7 @@ const LATER: &[&str] =
     &["LOADING", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "READONLY", "MOVED", "ASK", "NOSCRIPT", "UNBLOCKED"];
 
 /// What a refusal means for whoever asked. `None` where the server may have done something before it failed.
-fn refusal(code: &str) -> Option<StorageError> {
+fn refusal(code: &str, text: &str) -> Option<StorageError> {
     let reason = match code {
         "OOM" => {
             "Redis has no memory left (maxmemory): raise it, or delete something; commits that only remove still work"
@@ -69,10 +69,28 @@ fn refusal(code: &str) -> Option<StorageError> {
         "MISCONF" => "Redis cannot write to its disk and takes nothing until it can: see its log",
         "NOREPLICAS" => "Redis takes nothing because too few replicas follow it (min-replicas-to-write)",
         "NOPERM" => "the user of the URL may not do this in Redis: see the permissions in the guide",
+        // Looked for by the script before it writes.
+        "FOREIGN" => return Some(StorageError::Corrupt { reason: foreign(text) }),
+        // And this it says where it failed after that.
+        "TORN" => return Some(StorageError::Corrupt { reason: torn(text) }),
         "NOAUTH" | "WRONGPASS" => "Redis does not accept the user and password of the URL",
         _ => return None,
     };
     Some(StorageError::Unavailable { reason: reason.to_owned() })
+}
+
+fn foreign(text: &str) -> String {
+    format!(
+        "something else writes to keys under the prefix of the store in Redis ({text}), and nothing was stored: remove \
+         what is not the store's, and give it a user of its own"
+    )
+}
+
+fn torn(text: &str) -> String {
+    format!(
+        "the store is damaged: Redis failed in the middle of a commit ({text}), and a part of it is stored: restore a \
+         backup"
+    )
 }
 
 fn later(code: &str, text: &str) -> String {
@@ -91,7 +109,8 @@ pub(crate) fn server_error(failure: Failure) -> ServerError {
         Failure::NotSent(reason) | Failure::Lost(reason) => ServerError::Unreachable(reason),
         Failure::Answered { code, text } if LATER.contains(&&code[..]) => ServerError::Unreachable(later(&code, &text)),
         Failure::Answered { code, text } => {
-            let error = refusal(&code).unwrap_or_else(|| StorageError::io("asking Redis", format!("{code} {text}")));
+            let error =
+                refusal(&code, &text).unwrap_or_else(|| StorageError::io("asking Redis", format!("{code} {text}")));
             ServerError::Refused(error)
         }
     }
@@ -103,9 +122,8 @@ pub(crate) fn commit_error(failure: Failure) -> CommitError {
         Failure::NotSent(reason) => CommitError::NotSent(reason),
         Failure::Lost(reason) => CommitError::Lost(reason),
         Failure::Answered { code, text } if LATER.contains(&&code[..]) => CommitError::NotSent(later(&code, &text)),
-        Failure::Answered { code, text } => {
-            refusal(&code).map_or_else(|| CommitError::Lost(format!("it answered {code} {text}")), CommitError::Refused)
-        }
+        Failure::Answered { code, text } => refusal(&code, &text)
+            .map_or_else(|| CommitError::Lost(format!("it answered {code} {text}")), CommitError::Refused),
     }
 }
 
@@ -126,6 +144,12 @@ mod tests {
     fn a_commit_is_refused_only_where_it_cannot_have_been_applied() {
         for code in ["OOM", "MISCONF", "NOREPLICAS", "NOPERM"] {
             assert!(matches!(commit_error(answered(code)), CommitError::Refused(_)), "{code}");
+        }
+        for (code, said) in [("FOREIGN", "nothing was stored"), ("TORN", "the store is damaged")] {
+            let CommitError::Refused(StorageError::Corrupt { reason }) = commit_error(answered(code)) else {
+                panic!("{code}")
+            };
+            assert!(reason.contains(said) && reason.contains("said the server"), "{reason}");
         }
         for code in LATER {
             assert!(matches!(commit_error(answered(code)), CommitError::NotSent(_)), "{code}");

@@ -65,12 +65,20 @@ pub struct RedisOptions {
     pub snapshot_life: Duration,
     /// Snapshots that this host may have open at once. Each transaction has one, and each page of a list for a moment.
     pub snapshots: usize,
+    /// Bytes that the server, on a cluster each namespace, sets aside for snapshots of all hosts; a commit that sets aside
+    /// more ends the oldest ones.
+    pub set_aside_bytes: u64,
 }
 
 impl Default for RedisOptions {
-    /// 2 minutes, 2,000 snapshots.
+    /// 2 minutes, 2,000 snapshots, 256 MiB.
     fn default() -> Self {
-        Self { shared: SharedOptions::default(), snapshot_life: Duration::from_mins(2), snapshots: 2000 }
+        Self {
+            shared: SharedOptions::default(),
+            snapshot_life: Duration::from_mins(2),
+            snapshots: 2000,
+            set_aside_bytes: 256 * 1024 * 1024,
+        }
     }
 }
 

@@ -41,11 +41,13 @@ impl std::fmt::Display for Failure {
 /// What connections are for: what is large waits behind what is large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Questions.
+    /// Questions with small answers.
     Ask,
+    /// What tells that cached values are still so: if it waited, none could be used.
+    Heads,
     /// Small commits.
     Commit,
-    /// Large commits and large answers.
+    /// Large commits, and answers that may be large.
     Bulk,
 }
 
@@ -55,7 +57,7 @@ pub(crate) struct Node {
     /// Its address, as it is shown.
     pub(crate) address: String,
     timeout: Duration,
-    lanes: [tokio::sync::Mutex<Option<Arc<Link>>>; 3],
+    lanes: [tokio::sync::Mutex<Option<Arc<Link>>>; 4],
     /// Why it could not be reached when that was last tried.
     failure: Mutex<Option<String>>,
 }
@@ -117,9 +119,10 @@ impl Node {
 
     /// The connection of a lane, a new one where that is needed.
     pub(crate) async fn link(&self, lane: Lane) -> Result<Arc<Link>, Failure> {
-        let [ask, commit, bulk] = &self.lanes;
+        let [ask, heads, commit, bulk] = &self.lanes;
         let lane = match lane {
             Lane::Ask => ask,
+            Lane::Heads => heads,
             Lane::Commit => commit,
             Lane::Bulk => bulk,
         };

@@ -17,15 +17,16 @@ use tokio::time::Instant;
 
 use crate::ask::{self, Answer, Question, State};
 use crate::error::{server_error, strange};
-use crate::layout::WHOLE;
 use crate::link::Lane;
 use crate::servers::Servers;
 use crate::snapshot::{MOST_ON_SERVER, RedisSnapshot, Snapshots, by_owner, in_order, only_page};
 use crate::wide::Ranges;
 use crate::{RedisOptions, commit, news, script};
 
-/// Answers of more bytes than this go on a connection of their own.
+/// Answers that may have more bytes than this go on a connection of their own.
 const LARGE: usize = 256 * 1024;
+/// What a key in a page is taken to have: most have less.
+const KEY: usize = 128;
 /// Times that several namespaces of a cluster are looked at until they were of one state.
 const MOST_LOOKS: usize = 20;
 /// Entries that one commit writes: a fraction of a second in which the server does nothing else.
@@ -42,6 +43,17 @@ pub struct RedisServer {
     durable: bool,
 }
 
+/// What an answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Whoever reads.
+    Read,
+    /// A decision, whose outcome depends on it.
+    Decide,
+    /// To see whether what is cached is still so.
+    Watch,
+}
+
 /// What asks.
 pub(crate) struct Asking {
     pub(crate) servers: Arc<Servers>,
@@ -56,11 +68,36 @@ impl Asking {
     /// where the snapshot has ended.
     pub(crate) async fn once(
         &self,
+        purpose: Purpose,
         scope: &Bytes,
         state: &State,
         questions: &[Question],
     ) -> Result<Option<(String, Vec<Answer>)>, ServerError> {
-        let lane = if questions.iter().any(may_be_large) { Lane::Bulk } else { Lane::Ask };
+        if purpose == Purpose::Watch {
+            return self.ask(purpose, Lane::Heads, scope, state, questions).await;
+        }
+        if questions.iter().all(is_small) {
+            return self.ask(purpose, Lane::Ask, scope, state, questions).await;
+        }
+        // How large values are is seen only there: most are small, and need not wait behind large ones.
+        if let Some(bounded) = questions.iter().map(bounded).collect::<Option<Vec<_>>>() {
+            let answer = self.ask(purpose, Lane::Ask, scope, state, &bounded).await?;
+            let is_too_much = |answer: &Answer| matches!(answer, Answer::Values(None));
+            if !answer.as_ref().is_some_and(|(_, answers)| answers.iter().any(is_too_much)) {
+                return Ok(answer);
+            }
+        }
+        self.ask(purpose, Lane::Bulk, scope, state, questions).await
+    }
+
+    async fn ask(
+        &self,
+        purpose: Purpose,
+        lane: Lane,
+        scope: &Bytes,
+        state: &State,
+        questions: &[Question],
+    ) -> Result<Option<(String, Vec<Answer>)>, ServerError> {
         let write = |command: &mut Cmd| {
             state.write(command);
             for question in questions {
@@ -68,29 +105,42 @@ impl Asking {
             }
         };
         let mut answer = self.servers.run(lane, &script::ASK, scope, &write).await;
-        // It cannot write now, and need not.
-        if answer.as_ref().is_err_and(|failure| failure.has_code(&["MISCONF", "NOREPLICAS"])) {
+        // It cannot write now, and need not. But one that no replica follows may not be the primary any more.
+        let is_cut_off = answer.as_ref().is_err_and(|failure| failure.has_code(&["NOREPLICAS"]));
+        if is_cut_off && purpose != Purpose::Read {
+            let reason = "too few replicas follow it (min-replicas-to-write): another may have taken over";
+            return Err(ServerError::Unreachable(reason.to_owned()));
+        }
+        if is_cut_off || answer.as_ref().is_err_and(|failure| failure.has_code(&["MISCONF"])) {
             answer = self.servers.run(lane, &script::ASK_LAX, scope, &write).await;
         }
         ask::read(questions, answer.map_err(server_error)?)
     }
 
     /// The answers about the present, for one namespace after another. All are of one state, also on a cluster.
-    fn now(&self, groups: Vec<(Bytes, Vec<Question>)>) -> BoxFuture<'_, Result<Vec<Vec<Answer>>, ServerError>> {
-        Box::pin(self.of_one_state(groups))
+    fn now(
+        &self,
+        purpose: Purpose,
+        groups: Vec<(Bytes, Vec<Question>)>,
+    ) -> BoxFuture<'_, Result<Vec<Vec<Answer>>, ServerError>> {
+        Box::pin(self.of_one_state(purpose, groups))
     }
 
-    async fn of_one_state(&self, mut groups: Vec<(Bytes, Vec<Question>)>) -> Result<Vec<Vec<Answer>>, ServerError> {
+    async fn of_one_state(
+        &self,
+        purpose: Purpose,
+        mut groups: Vec<(Bytes, Vec<Question>)>,
+    ) -> Result<Vec<Vec<Answer>>, ServerError> {
         let ended = || strange("no answer");
         if !self.servers.is_cluster() {
             let counts: Vec<usize> = groups.iter().map(|(_, questions)| questions.len()).collect();
             let questions: Vec<Question> = groups.into_iter().flat_map(|(_, questions)| questions).collect();
-            let (_, answers) = self.once(&Bytes::new(), &State::Now, &questions).await?.ok_or_else(ended)?;
+            let (_, answers) = self.once(purpose, &Bytes::new(), &State::Now, &questions).await?.ok_or_else(ended)?;
             let mut answers = answers.into_iter();
             return Ok(counts.into_iter().map(|count| answers.by_ref().take(count).collect()).collect());
         }
         if let [(owner, questions)] = &groups[..] {
-            let (_, answers) = self.once(owner, &State::Now, questions).await?.ok_or_else(ended)?;
+            let (_, answers) = self.once(purpose, owner, &State::Now, questions).await?.ok_or_else(ended)?;
             return Ok(vec![answers]);
         }
         // What is the same before and after was so at every moment between.
@@ -98,7 +148,7 @@ impl Asking {
             questions.push(Question::Head { owner: owner.clone() });
         }
         for _ in 0..MOST_LOOKS {
-            let asked = groups.iter().map(|(owner, questions)| self.once(owner, &State::Now, questions));
+            let asked = groups.iter().map(|(owner, questions)| self.once(purpose, owner, &State::Now, questions));
             let mut found = Vec::with_capacity(groups.len());
             let mut before = Vec::with_capacity(groups.len());
             for answer in try_join_all(asked).await? {
@@ -106,7 +156,7 @@ impl Asking {
                 before.push(answers.pop());
                 found.push(answers);
             }
-            let heads = self.heads(groups.iter().map(|(owner, _)| owner)).await?;
+            let heads = self.heads(purpose, groups.iter().map(|(owner, _)| owner)).await?;
             let is_same =
                 |(before, after): (&Option<Answer>, &Head)| matches!(before, Some(Answer::Head(head)) if head == after);
             if before.iter().zip(&heads).all(is_same) {
@@ -117,7 +167,7 @@ impl Asking {
     }
 
     /// Each as it is at some moment.
-    async fn heads(&self, owners: impl Iterator<Item = &Bytes>) -> Result<Vec<Head>, ServerError> {
+    async fn heads(&self, purpose: Purpose, owners: impl Iterator<Item = &Bytes>) -> Result<Vec<Head>, ServerError> {
         let head = |answer| match answer {
             Answer::Head(head) => Ok(head),
             _ => Err(strange("a head")),
@@ -129,12 +179,12 @@ impl Asking {
         let answers = if self.servers.is_cluster() {
             let ask = async |question: &Question| {
                 let Question::Head { owner } = question else { return Err(strange("a head")) };
-                self.once(owner, &State::Now, std::slice::from_ref(question)).await
+                self.once(purpose, owner, &State::Now, std::slice::from_ref(question)).await
             };
             let answers = try_join_all(questions.iter().map(ask)).await?;
             answers.into_iter().flatten().flat_map(|(_, answers)| answers).collect()
         } else {
-            let answer = self.once(&Bytes::new(), &State::Now, &questions).await?;
+            let answer = self.once(purpose, &Bytes::new(), &State::Now, &questions).await?;
             answer.map(|(_, answers)| answers).unwrap_or_default()
         };
         if answers.len() != questions.len() {
@@ -203,19 +253,32 @@ impl Asking {
 
 impl Ranges for Asking {
     async fn range(&self, owner: Bytes, scan: Scan) -> Result<Page, ServerError> {
-        let answers = self.now(vec![(owner.clone(), vec![Question::Range { owner, scan }])]).await?;
+        let answers = self.now(Purpose::Read, vec![(owner.clone(), vec![Question::Range { owner, scan }])]).await?;
         only_page(answers.into_iter().flatten().collect())
     }
 }
 
-/// Whether an answer may keep others waiting.
-fn may_be_large(question: &Question) -> bool {
+/// Whether it is known that an answer does not keep others waiting.
+fn is_small(question: &Question) -> bool {
     match question {
         Question::Range { scan, .. } | Question::Everywhere { scan } => {
-            scan.value_bytes > WHOLE && scan.max_bytes > LARGE && scan.limit > LARGE / WHOLE
+            // A page is full when an entry goes over its bytes.
+            let entries = scan.limit.saturating_mul(scan.value_bytes.saturating_add(KEY));
+            entries.min(scan.max_bytes.saturating_add(scan.value_bytes)) <= LARGE
         }
-        Question::Values { keys, .. } => keys.len() > LARGE / WHOLE,
-        Question::Places { .. } | Question::Head { .. } => false,
+        Question::Values { most, .. } => most.is_some_and(|most| most <= LARGE),
+        Question::Places { .. } | Question::Head { .. } => true,
+    }
+}
+
+/// The same question with an answer that is small, or `None` values; where there is no such question, nothing.
+fn bounded(question: &Question) -> Option<Question> {
+    match question {
+        Question::Values { owner, keys, most } => {
+            let most = Some(most.map_or(LARGE, |most| most.min(LARGE)));
+            Some(Question::Values { owner: owner.clone(), keys: keys.clone(), most })
+        }
+        other => is_small(other).then(|| other.clone()),
     }
 }
 
@@ -268,7 +331,7 @@ impl Server for RedisServer {
             let paging: BoxFuture<'_, _> = Box::pin(crate::wide::page(scan, &self.asking, &*self.asking));
             return paging.await;
         }
-        let answers = self.asking.now(vec![(Bytes::new(), vec![Question::page(scan)])]).await?;
+        let answers = self.asking.now(Purpose::Read, vec![(Bytes::new(), vec![Question::page(scan)])]).await?;
         only_page(answers.into_iter().flatten().collect())
     }
 
@@ -277,11 +340,12 @@ impl Server for RedisServer {
     }
 
     async fn heads(&self, owners: &[Bytes]) -> Result<Vec<Head>, ServerError> {
-        self.asking.heads(owners.iter()).await
+        self.asking.heads(Purpose::Watch, owners.iter()).await
     }
 
     async fn commit(&self, commit: &Commit) -> Result<Outcome, CommitError> {
-        let applying: BoxFuture<'_, _> = Box::pin(commit::apply(&self.asking.servers, &self.places, commit));
+        let applying: BoxFuture<'_, _> =
+            Box::pin(commit::apply(&self.asking.servers, &self.places, self.asking.options.set_aside_bytes, commit));
         applying.await
     }
 
@@ -310,7 +374,7 @@ async fn values(
     let (groups, order) = by_owner(keys);
     let questions =
         groups.into_iter().map(|(owner, keys)| (owner.clone(), vec![Question::Values { owner, keys, most }]));
-    let answers: Vec<Answer> = asking.now(questions.collect()).await?.into_iter().flatten().collect();
+    let answers: Vec<Answer> = asking.now(Purpose::Read, questions.collect()).await?.into_iter().flatten().collect();
     if answers.iter().any(|answer| matches!(answer, Answer::Values(None))) {
         return Ok(None);
     }
@@ -368,8 +432,12 @@ async fn fetch(asking: &Asking, wanted: &Wanted) -> Result<Fetched, ServerError>
     if groups.is_empty() {
         return Ok(Fetched { pages: vec![Page::default(); pages_at.len()], ..Fetched::default() });
     }
-    let mut answers: Vec<Vec<Option<Answer>>> =
-        asking.now(groups).await?.into_iter().map(|group| group.into_iter().map(Some).collect()).collect();
+    let mut answers: Vec<Vec<Option<Answer>>> = asking
+        .now(Purpose::Decide, groups)
+        .await?
+        .into_iter()
+        .map(|group| group.into_iter().map(Some).collect())
+        .collect();
     let mut take = |(group, at): (usize, usize)| {
         let answer = answers.get_mut(group).and_then(|group| group.get_mut(at)).and_then(Option::take);
         answer.ok_or_else(|| strange("the number of answers"))
@@ -395,5 +463,33 @@ async fn fetch(asking: &Asking, wanted: &Wanted) -> Result<Fetched, ServerError>
 impl std::fmt::Debug for RedisServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("RedisServer").field(&self.asking.servers.target().shown()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_known_to_be_small_is_asked_for_beside_small_questions() {
+        let page = |limit, max_bytes, value_bytes| Question::Everywhere {
+            scan: Scan { limit, max_bytes, value_bytes, ..Scan::prefix(b"r") },
+        };
+        let values = |most| Question::Values { owner: Bytes::new(), keys: vec![Bytes::from("k")], most };
+        for small in [page(100, usize::MAX, 64), page(usize::MAX, 10_000, 64), values(Some(LARGE))] {
+            assert!(is_small(&small), "{small:?}");
+        }
+        for large in [
+            page(1, usize::MAX, usize::MAX),
+            page(1, 10, usize::MAX),
+            page(usize::MAX, usize::MAX, 0),
+            page(100, LARGE, 10_000),
+            values(None),
+            values(Some(LARGE + 1)),
+        ] {
+            assert!(!is_small(&large), "{large:?}");
+        }
+        assert!(bounded(&values(None)).is_some_and(|question| is_small(&question)));
+        assert!(bounded(&page(1, 10, usize::MAX)).is_none());
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::ask::{Answer, Question, State};
 use crate::error::strange;
-use crate::server::Asking;
+use crate::server::{Asking, Purpose};
 use crate::wide::Ranges;
 
 /// Snapshots that may be open on a server or, on a cluster, in a namespace, of all hosts together.
@@ -82,14 +82,14 @@ impl RedisSnapshot {
         let state = held.get(scope).cloned();
         if let Some(state) = state {
             drop(held);
-            let answer = self.asking.once(scope, &state, questions).await?;
+            let answer = self.asking.once(Purpose::Read, scope, &state, questions).await?;
             return answer.map(|(_, answers)| answers).ok_or_else(|| self.over());
         }
         // The namespace is looked at for the first time: others wait, or they would see another state.
         let id = self.new_id(scope);
         let life = u64::try_from(self.asking.options.snapshot_life.as_millis()).unwrap_or(u64::MAX);
         let hold = State::Hold(id.clone(), life, MOST_ON_SERVER);
-        let answer = self.asking.once(scope, &hold, questions).await?;
+        let answer = self.asking.once(Purpose::Read, scope, &hold, questions).await?;
         let (number, answers) = answer.ok_or_else(|| self.over())?;
         held.insert(scope.clone(), State::Held(id, number));
         Ok(answers)
@@ -99,7 +99,11 @@ impl RedisSnapshot {
         let reason = if Instant::now() >= self.ends {
             format!("it was open for longer than {} s", self.asking.options.snapshot_life.as_secs())
         } else {
-            "the server that kept it has been restarted, or another has taken over".to_owned()
+            format!(
+                "more than {} MiB were changed while it was open, or the server that kept it has been restarted, or another \
+                 has taken over",
+                self.asking.options.set_aside_bytes >> 20
+            )
         };
         StorageError::Unavailable { reason: format!("the snapshot is over: {reason}; begin again") }.into()
     }

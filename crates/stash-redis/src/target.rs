@@ -47,6 +47,10 @@ impl Target {
                 "ca" => ca = Some(PathBuf::from(&*value)),
                 "cert" => cert = Some(PathBuf::from(&*value)),
                 "key" => key = Some(PathBuf::from(&*value)),
+                // A part of a password with a '?' in it.
+                other if other.contains('@') => {
+                    return Err(wrong("there is a '?' in front of the '@': in a password write it as %3F".to_owned()));
+                }
                 other => {
                     return Err(wrong(format!(
                         "there is no option '{other}'; there are prefix, cluster, node, allow-eviction, ca, cert and key"
@@ -127,11 +131,14 @@ fn address(url: &Url) -> Option<String> {
 /// Another node of a cluster.
 fn node(text: &str) -> Result<String, String> {
     let url = Url::parse(&format!("redis://{text}")).ok();
-    let only_an_address =
-        |url: &Url| url.username().is_empty() && matches!(url.path(), "" | "/") && url.query().is_none();
-    url.filter(only_an_address)
-        .and_then(|url| address(&url))
-        .ok_or_else(|| format!("node={text} is not a host and a port"))
+    let only_an_address = |url: &Url| {
+        !text.contains('@') && matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none()
+    };
+    // What it says may have a password in it.
+    let refused = || {
+        "a node is not a host and a port: write node=HOST:PORT; all have the user and password of the URL".to_owned()
+    };
+    url.filter(only_an_address).and_then(|url| address(&url)).ok_or_else(refused)
 }
 
 fn flag(name: &str, value: &str) -> Result<bool, String> {
@@ -200,6 +207,13 @@ mod tests {
             ("redis://h?node=b", "cluster=true"),
             ("redis://h/1?cluster=true", "one database"),
             ("redis://h?cluster=true&node=b/7", "not a host"),
+            ("redis://h?cluster=true&node=b%23c", "not a host"),
+            ("redis://h?cluster=true&node=user:geheim@b", "not a host"),
+            ("redis://h?cluster=true&node=:geheim@b", "not a host"),
+            ("redis://h?cluster=true&node=geheim@b", "not a host"),
+            ("redis://h?cluster=true&node=@b", "not a host"),
+            ("redis://h?cluster=true&node=b/geheim", "not a host"),
+            ("redis://user:1?geheim@h", "%3F"),
             ("redis://h?timeout=7", "no option 'timeout'"),
             ("redis://h?ca=x", "rediss://"),
             ("rediss://h?cert=x", "belong together"),
@@ -208,6 +222,7 @@ mod tests {
         ] {
             let said = refused(url);
             assert!(said.contains(why), "{url}: {said}");
+            assert!(!said.contains("geheim"), "{said}");
         }
         assert!(!refused("redis://user:geheim@h?x=1").contains("geheim"));
     }

@@ -11,7 +11,7 @@ use stash_shared::ServerError;
 use crate::ask::{Answer, Question, State, rest_of};
 use crate::error::strange;
 use crate::layout::{Ends, high, low, place_end, place_owner};
-use crate::server::Asking;
+use crate::server::{Asking, Purpose};
 
 /// Places of the index that are asked for at once.
 const PLACES: usize = 500;
@@ -126,7 +126,7 @@ async fn places(asking: &Asking, scan: &Scan, ends: &Ends, left: &Scan) -> Resul
     let from = ends.first.as_ref().filter(|_| left.start == scan.start).map_or_else(|| low(&left.start), at);
     let to = ends.last.as_ref().filter(|_| left.end == scan.end).map_or_else(|| high(&left.end), at);
     let question = Question::Places { low: from, high: to, reverse: left.reverse, most: PLACES };
-    let answers = asking.once(&Bytes::new(), &State::Now, &[question]).await?;
+    let answers = asking.once(Purpose::Read, &Bytes::new(), &State::Now, &[question]).await?;
     match answers.and_then(|(_, answers)| answers.into_iter().next()) {
         Some(Answer::Places(places)) => Ok(places),
         _ => Err(strange("the index")),

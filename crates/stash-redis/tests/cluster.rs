@@ -153,6 +153,34 @@ async fn a_commit_to_several_components_is_refused_and_nothing_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn components_that_share_a_slot_are_not_committed_together_either() {
+    let Some(fixture) = Prefixes::new() else { return };
+    let engine = fixture.fresh().await;
+    let node = &fixture.cluster.nodes[0];
+    let mut seen = BTreeMap::new();
+    let (one, two) = (0..2000)
+        .map(|n| n * 7919)
+        .find_map(|component| {
+            let slot = node.tell(&["CLUSTER", "KEYSLOT", &format!("{{app/service/{component:03}}}")]);
+            seen.insert(slot, component).map(|before| (before, component))
+        })
+        .expect("two of so many share a slot");
+    engine.update(put(&key(two, "k"), b"before")).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    assert_eq!(snapshot.read(&[&key(two, "k")]).await.unwrap(), [Some(Bytes::from("before"))]);
+    let both = act(move |_, writes| {
+        for component in [one, two] {
+            writes.put(key(component, "k"), Bytes::from_static(b"x"));
+        }
+        Ok(())
+    });
+    let error = engine.update(both).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Unsupported { .. }), "{error}");
+    assert_eq!(engine.read(&[&key(one, "k"), &key(two, "k")]).await.unwrap(), [None, Some(Bytes::from("before"))]);
+    assert_eq!(snapshot.read(&[&key(two, "k")]).await.unwrap(), [Some(Bytes::from("before"))]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slots_may_move_while_hosts_count() {
     const COUNT: &[u8] = b"rapp/a/1/count";
     let Some(fixture) = Prefixes::new() else { return };

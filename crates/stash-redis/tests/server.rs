@@ -11,9 +11,9 @@ use bytes::Bytes;
 use stash_conformance::decision::{act, increment, put};
 use stash_core::engine::{Scan, Snapshot};
 use stash_core::{Engine, StorageError};
-use stash_redis::testing::{DURABLE, TestServer};
+use stash_redis::testing::{DURABLE, Proxy, TestServer};
 use stash_redis::{OpenError, RedisEngine, RedisOptions};
-use stash_shared::SharedOptions;
+use stash_shared::{Server, ServerError, SharedOptions, Wanted};
 
 async fn open(url: &str) -> Result<RedisEngine, OpenError> {
     stash_redis::open_engine(url, &RedisOptions::default()).await
@@ -185,6 +185,58 @@ async fn a_server_that_may_not_write_is_read_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_may_have_been_replaced_is_only_read_from() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    let owners = [Bytes::from("app/a/1")];
+    let wanted = Wanted { keys: vec![Bytes::from("rapp/a/1/k")], ..Wanted::default() };
+    server.tell(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    assert_eq!(engine.server().read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(Bytes::from("v"))]);
+    for outcome in [engine.server().heads(&owners).await.err(), engine.server().fetch(&wanted).await.err()] {
+        assert!(matches!(&outcome, Some(ServerError::Unreachable(why)) if why.contains("replicas")), "{outcome:?}");
+    }
+    server.tell(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
+    assert_eq!(engine.server().heads(&owners).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_go_over_a_connection_of_their_own() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let proxy = Proxy::start(&server).await;
+    let engine = open(&proxy.url("s")).await.unwrap();
+    until("nobody listens", || {
+        format!("{:?}", server.ask(&["PUBSUB", "NUMSUB", "s:0:news"]).unwrap()).contains("int(1)")
+    });
+    let large = vec![7; 400_000];
+    for (key, value) in [(&b"rapp/a/1/small"[..], &b"x"[..]), (b"rapp/a/1/large", &large)] {
+        // As another host does it.
+        open(&server.url("s")).await.unwrap().update(put(key, value)).await.unwrap();
+    }
+    engine.server().heads(&[Bytes::from("app/a/1")]).await.unwrap();
+    let page = Scan { limit: 10, value_bytes: 10, ..Scan::prefix(b"rapp/a/1/") };
+    let snapshot = engine.snapshot().await.unwrap();
+    let before = proxy.connections();
+    engine.server().read(&[b"rapp/a/1/small"]).await.unwrap();
+    engine.server().scan(&page).await.unwrap();
+    snapshot.read(&[b"rapp/a/1/small"]).await.unwrap();
+    assert_eq!(engine.server().read_up_to(&[b"rapp/a/1/large"], 10).await.unwrap(), None);
+    assert_eq!(proxy.connections(), before, "small answers share one connection");
+    let wanted = Wanted { keys: vec![Bytes::from("rapp/a/1/large")], ..Wanted::default() };
+    let fetched = engine.server().fetch(&wanted).await.unwrap();
+    assert_eq!(fetched.values, [Some(Bytes::from(large.clone()))]);
+    assert_eq!(proxy.connections(), before + 1, "a large answer has another one");
+    for values in [
+        engine.server().read(&[b"rapp/a/1/small", b"rapp/a/1/large"]).await.unwrap(),
+        snapshot.read(&[b"rapp/a/1/small", b"rapp/a/1/large"]).await.unwrap(),
+        engine.server().read_up_to(&[b"rapp/a/1/small", b"rapp/a/1/large"], 500_000).await.unwrap().unwrap(),
+    ] {
+        assert_eq!(values, [Some(Bytes::from("x")), Some(Bytes::from(large.clone()))]);
+    }
+    assert_eq!(proxy.connections(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_the_permissions_of_the_guide_is_enough() {
     let Some(server) = TestServer::start(DURABLE) else { return };
     let permissions = [
@@ -268,7 +320,7 @@ async fn nothing_is_left_of_snapshots() {
     server.restart();
     assert_eq!(engine.scan(&Scan::prefix(b"")).await.unwrap(), present);
     for name in names(&server) {
-        assert!(![":s", ":x", ":w", ":u", ":d"].iter().any(|what| name.ends_with(what)), "{name}");
+        assert!(![":s", ":x", ":w", ":u", ":d", ":b"].iter().any(|what| name.ends_with(what)), "{name}");
         assert!(!name.contains(":u:"), "{name}");
     }
     assert_eq!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
@@ -283,7 +335,7 @@ async fn nothing_is_left_of_snapshots() {
     assert_ne!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
     drop(held);
     until("what was set aside stays", || {
-        server.tell(&["EXISTS", "s:{-}:s", "s:{-}:x", "s:{-}:w", "s:{-}:u", "s:{-}:d"]) == "0"
+        server.tell(&["EXISTS", "s:{-}:s", "s:{-}:x", "s:{-}:w", "s:{-}:u", "s:{-}:d", "s:{-}:b"]) == "0"
     });
     assert_eq!(server.tell(&["ZCARD", "s:{app/a/1}:k"]), server.tell(&["HLEN", "s:{app/a/1}:v"]));
 }
@@ -406,5 +458,87 @@ async fn a_server_with_tls() {
     assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1));
     let error = stash_redis::open_engine(&format!("rediss://127.0.0.1:{tls_port}"), &quick()).await.unwrap_err();
     assert!(matches!(&error, OpenError::Unreachable { .. }), "{error}");
+    println!("{error}");
+}
+
+/// What the store has in the server, but for the mark.
+fn dump(server: &TestServer, prefix: &str) -> Vec<(String, redis::Value)> {
+    let mut names: Vec<String> =
+        redis::from_redis_value(server.ask(&["KEYS", &format!("{prefix}:*")]).unwrap()).unwrap();
+    names.sort_unstable();
+    names.into_iter().map(|name| (name.clone(), server.ask(&["DUMP", &name]).unwrap())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_that_may_not_do_everything_is_told_what() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let url = server.url("s").replace("redis://", "redis://some:pw@");
+    for denied in ["unlink", "exists", "rename", "getrange", "zrangebylex", "time", "publish", "eval"] {
+        let minus = format!("-{denied}");
+        server.tell(&["ACL", "SETUSER", "some", "reset", "on", ">pw", "~s:*", "&s:*", "+@all", &minus]);
+        let said = unsuitable(stash_redis::open_engine(&url, &quick()).await);
+        assert!(said.contains(&format!("may not run {}", denied.to_uppercase())), "{said}");
+    }
+    // Neither may the keys and the channel be others'.
+    for (keys, channels, said) in [("~other:*", "&s:*", "PING"), ("~s:*", "&other:*", "PUBLISH")] {
+        server.tell(&["ACL", "SETUSER", "some", "reset", "on", ">pw", keys, channels, "+@all"]);
+        let denied = unsuitable(stash_redis::open_engine(&url, &quick()).await);
+        assert!(denied.contains("may not run"), "{said}: {denied}");
+    }
+    assert_eq!(server.tell(&["DBSIZE"]), "0", "something was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_is_taken_away_leaves_no_half_of_a_commit() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    server.tell(&["ACL", "SETUSER", "some", "on", ">pw", "~s:*", "&s:*", "+@all"]);
+    let url = server.url("s").replace("redis://", "redis://some:pw@");
+    let engine = stash_redis::open_engine(&url, &quick()).await.unwrap();
+    let large = vec![7; 5000];
+    engine.update(put(b"rapp/a/1/k", &large)).await.unwrap();
+    let snapshot = engine.snapshot().await.unwrap();
+    for denied in ["zadd", "hset", "unlink", "rename", "incr"] {
+        let before = dump(&server, "s");
+        server.tell(&["ACL", "SETUSER", "some", &format!("-{denied}")]);
+        let error = engine.update(put(b"rapp/a/1/k", b"other")).await.unwrap_err();
+        assert!(matches!(&error, StorageError::Unavailable { reason } if reason.contains("permissions")), "{error}");
+        assert_eq!(dump(&server, "s"), before, "{denied}");
+        server.tell(&["ACL", "SETUSER", "some", &format!("+{denied}")]);
+    }
+    engine.update(put(b"rapp/a/1/k", b"other")).await.unwrap();
+    assert_eq!(snapshot.read(&[b"rapp/a/1/k"]).await.unwrap(), [Some(large.into())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_others_under_the_prefix_leave_no_half_of_a_commit() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    let held = ["s:{-}:u", "s:{-}:w", "s:{-}:d", "s:{-}:n", "s:{-}:b"];
+    for name in ["s:{app/a/1}:v", "s:{app/a/1}:k", "s:{app/a/1}:t", "s:{-}:i"].into_iter().chain(held) {
+        let snapshot = engine.snapshot().await.unwrap();
+        server.tell(&["RPUSH", name, "other's"]);
+        let before = dump(&server, "s");
+        let error = engine.update(put(b"rapp/a/1/k", &[7; 5000])).await.unwrap_err();
+        assert!(
+            matches!(&error, StorageError::Corrupt { reason } if reason.contains("nothing was stored")),
+            "{name}: {error}"
+        );
+        assert_eq!(dump(&server, "s"), before, "{name}");
+        server.tell(&["DEL", name]);
+        drop(snapshot);
+    }
+    assert_eq!(engine.update(increment(b"rapp/a/1/n")).await, Ok(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_fails_on_the_way_is_called_damage() {
+    let Some(server) = TestServer::start(DURABLE) else { return };
+    let engine = stash_redis::open_engine(&server.url("s"), &quick()).await.unwrap();
+    engine.update(put(b"rapp/a/1/k", b"v")).await.unwrap();
+    let _snapshot = engine.snapshot().await.unwrap();
+    // What nothing looks for: it has the right type.
+    server.tell(&["HSET", "s:{-}:w", "rapp/a/1/k", "other's"]);
+    let error = engine.update(put(b"rapp/a/1/k", b"w")).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Corrupt { reason } if reason.contains("the store is damaged")), "{error}");
     println!("{error}");
 }

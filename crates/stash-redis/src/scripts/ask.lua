@@ -47,9 +47,11 @@ local function beginnings(owner, keys, from, to)
   return begun, rests
 end
 
--- The values of some keys of a namespace; nothing where they have more bytes than `most`.
+-- The values of some keys of a namespace; nothing where they, and those that were asked for before them, have more bytes
+-- than `most`.
+local bytes = 0
 local function values(owner, keys, most)
-  local found, bytes = {}, 0
+  local found = {}
   for from = 1, #keys, PIECE do
     local to = math.min(from + PIECE - 1, #keys)
     local begun, rests = beginnings(owner, keys, from, to)

@@ -1,4 +1,5 @@
 -- Marks an empty store with ARGV[4], and tells the mark that there is; nothing where there is data without a mark.
+if foreign({ [name('', 'f')] = 'string' }) then return false end
 local mark = call('GET', name('', 'f'))
 if mark then return mark end
 for _, what in ipairs({ 'v', 'k', 'h', 'i' }) do

@@ -26,9 +26,29 @@ local function owner_of(key)
 end
 
 -- What keeps snapshots: `s` their numbers, `x` until when they live, `n` how many commits there were while there were
--- any; `u` what keys were before a commit, `w` by which commits each key was changed, `d` what can be dropped when.
+-- any; `u` what keys were before a commit, `w` by which commits each key was changed, `d` what can be dropped when, `b` how
+-- many bytes all that is.
 local HELD, ENDS, COUNT = name(SCOPE, 's'), name(SCOPE, 'x'), name(SCOPE, 'n')
 local KEPT, CHANGED, DROPS = name(SCOPE, 'u'), name(SCOPE, 'w'), name(SCOPE, 'd')
+local BYTES = name(SCOPE, 'b')
+
+-- The first of some commands that the user may not run on a key or a channel, or that the server does not have.
+local function denied(subject, commands)
+  for _, command in ipairs(commands) do
+    local is_known, may = pcall(redis.acl_check_cmd, command, subject, subject)
+    if not (is_known and may) then return command end
+  end
+  return false
+end
+
+-- The first of some keys that is not of the type that a store has there.
+local function foreign(keys)
+  for key, wanted in pairs(keys) do
+    local is = call('TYPE', key).ok
+    if is ~= 'none' and is ~= wanted then return string.match(key, '[^:]*$') .. ' is a ' .. is .. ' and not a ' .. wanted end
+  end
+  return false
+end
 
 -- Nothing about snapshots is written to disk or to replicas: they end with the server that holds them.
 local function unlogged() redis.set_repl(redis.REPL_NONE) end
@@ -38,7 +58,23 @@ local function logged() redis.set_repl(redis.REPL_ALL) end
 -- that there is one, but does not have all that was kept for it.
 local function held_name(id) return id .. '-' .. RUN end
 
--- Forgets snapshots that have ended, and at most so many of the values that were kept for them. Tells the time.
+-- Bytes of something that was set aside: its name is in `u`, `w` and `d`.
+local function size_of(change)
+  local begun = call('HSTRLEN', KEPT, change)
+  return 3 * #change + begun + (begun > WHOLE and call('STRLEN', KEPT .. ':' .. change) or 0)
+end
+
+-- Drops something that was set aside, but for its number in `w`. Tells its bytes.
+local function drop(change)
+  local size = size_of(change)
+  if call('HSTRLEN', KEPT, change) > WHOLE then call('UNLINK', KEPT .. ':' .. change) end
+  call('HDEL', KEPT, change)
+  call('ZREM', DROPS, change)
+  return size
+end
+
+-- Forgets snapshots that have ended, and at most so many of the values that were kept for them. Tells the time, and how many
+-- values that were.
 local function tidy(most)
   unlogged()
   local time = call('TIME')
@@ -49,11 +85,10 @@ local function tidy(most)
     call('ZREM', HELD, unpack(over))
   end
   local oldest = call('ZRANGE', HELD, 0, 0, 'WITHSCORES')[2] or '+inf'
-  for _, change in ipairs(call('ZRANGEBYSCORE', DROPS, '-inf', oldest, 'LIMIT', 0, most)) do
+  local changes, bytes = call('ZRANGEBYSCORE', DROPS, '-inf', oldest, 'LIMIT', 0, most), 0
+  for _, change in ipairs(changes) do
     local key = string.match(change, '^%d+:(.*)$')
-    if call('HSTRLEN', KEPT, change) > WHOLE then call('UNLINK', KEPT .. ':' .. change) end
-    call('HDEL', KEPT, change)
-    call('ZREM', DROPS, change)
+    bytes = bytes + drop(change)
     -- The oldest comes first.
     local later = string.match(call('HGET', CHANGED, key) or '', '^%d+ (.+)$')
     if later then
@@ -64,8 +99,15 @@ local function tidy(most)
       if call('HEXISTS', name(owner, 'v'), key) == 0 then call('ZREM', name(owner, 'k'), key) end
     end
   end
+  if #changes > 0 then
+    if call('EXISTS', DROPS) == 1 then
+      call('INCRBY', BYTES, string.format('%.0f', -bytes))
+    else
+      call('UNLINK', BYTES)
+    end
+  end
   logged()
-  return now
+  return now, #changes
 end
 
 -- Begins to keep the present state. Tells its number; nothing where there are too many snapshots.

@@ -10,7 +10,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use prost::Message;
 use stash_core::StorageError;
 use stash_core::keyspace::owner;
-use stash_shared::{Commit, CommitError, Outcome};
+use stash_shared::{Commit, CommitError, Expected, Outcome};
 
 use crate::client::Repeat;
 use crate::entry::{Blob, Entry, Id, MAX_INLINE_BYTES, Pending, encode_journal, id};
@@ -70,6 +70,8 @@ struct Pieces {
     prefix: Bytes,
     blob: Blob,
     bytes: Bytes,
+    /// Which of what says that pieces were begun names these.
+    begun: usize,
 }
 
 /// A commit as it is to be sent.
@@ -106,13 +108,20 @@ impl Committer {
                 self.limits.ours(),
             ));
         }
-        if let Err(error) = self.upload(&plan).await {
-            self.clean(plan);
-            return Err(match error {
-                // Pieces count only with the commit, which was not sent.
-                CallError::Lost(reason) => CommitError::NotSent(reason),
-                error => error.into(),
-            });
+        match self.upload(commit, &plan).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.clean(plan);
+                return Ok(Outcome::Conflict);
+            }
+            Err(error) => {
+                self.clean(plan);
+                return Err(match error {
+                    // Pieces count only with the commit, which was not sent.
+                    CallError::Lost(reason) => CommitError::NotSent(reason),
+                    error => error.into(),
+                });
+            }
         }
         let outcome = self.send(commit, &plan, &request).await;
         match &outcome {
@@ -126,7 +135,20 @@ impl Committer {
     #[cfg(feature = "testing")]
     pub(crate) async fn begin_only(&self, commit: &Commit) -> Result<(), String> {
         let plan = self.plan(commit).await.map_err(|error| error.to_string())?.ok_or("conflict")?;
-        self.upload(&plan).await.map_err(|error| format!("{error:?}"))
+        let uploaded = self.upload(commit, &plan).await.map_err(|error| format!("{error:?}"))?;
+        uploaded.then_some(()).ok_or_else(|| "conflict".to_owned())
+    }
+
+    /// Commits, and then says again what was begun, as a request does that a member passes on late.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn commit_and_repeat(self: &Arc<Self>, commit: &Commit) -> Result<(), String> {
+        let plan = self.plan(commit).await.map_err(|error| error.to_string())?.ok_or("conflict")?;
+        self.upload(commit, &plan).await.map_err(|error| format!("{error:?}"))?;
+        let outcome = self.send(commit, &plan, &self.request(commit, &plan)).await;
+        if outcome != Ok(Outcome::Applied) {
+            return Err(format!("{outcome:?}"));
+        }
+        self.upload(commit, &plan).await.map(drop).map_err(|error| format!("{error:?}"))
     }
 
     /// What is to be written where; `None` where a namespace has another head than expected.
@@ -162,7 +184,12 @@ impl Committer {
             let revision = of.map_or(0, |expected| expected.head.revision);
             let blob = Blob::new(id(revision, random), value, self.limits.piece_bytes());
             writes.push((key.clone(), Some(Entry::encode_large(&blob, value))));
-            pieces.push(Pieces { prefix: self.reader.keys.value_pieces(key, &blob.id), blob, bytes: value.clone() });
+            pieces.push(Pieces {
+                prefix: self.reader.keys.value_pieces(key, &blob.id),
+                blob,
+                bytes: value.clone(),
+                begun: 0,
+            });
             if let Some((_, has)) = large.get_mut(owner(key)) {
                 *has = true;
             }
@@ -177,7 +204,8 @@ impl Committer {
     fn put_in_journal(&self, commit: &Commit, plan: &mut Plan) {
         let bytes = encode_journal(&plan.writes);
         let journal = Blob::new(plan.id, &bytes, self.limits.piece_bytes());
-        plan.pieces.push(Pieces { prefix: self.reader.keys.journal_pieces(&plan.id), blob: journal.clone(), bytes });
+        let prefix = self.reader.keys.journal_pieces(&plan.id);
+        plan.pieces.push(Pieces { prefix, blob: journal.clone(), bytes, begun: 0 });
         plan.journal = Some(Pending {
             journal,
             owners: commit.owners.iter().map(|expected| (expected.owner.clone(), expected.head.revision)).collect(),
@@ -195,7 +223,9 @@ impl Committer {
             let key = self.reader.keys.begun(&plan.id, plan.begun.len());
             plan.begun.push((key, text.freeze()));
         };
-        for pieces in &plan.pieces {
+        let mut number = 0;
+        for pieces in &mut plan.pieces {
+            pieces.begun = number;
             if text.is_empty() {
                 text.put_u64(now);
             }
@@ -204,6 +234,7 @@ impl Committer {
             // Removing them is one transaction, which names each twice.
             if text.len() > self.limits.request_bytes / 8 {
                 add(std::mem::take(&mut text));
+                number += 1;
             }
         }
         if !text.is_empty() {
@@ -217,8 +248,7 @@ impl Committer {
         let (mut compare, mut success, mut failure) = (Vec::new(), Vec::new(), Vec::new());
         let keys_only = |key| Op::Range(RangeRequest { keys_only: true, ..get(key, 0) }).into();
         for expected in &commit.owners {
-            let version = i64::try_from(expected.revision).unwrap_or(i64::MAX);
-            compare.push(Compare::version(keys.head(&expected.owner), version));
+            compare.push(self.is_at(expected));
             failure.push(keys_only(keys.head(&expected.owner)));
             let (_, has_large) = plan.large.get(&expected.owner).copied().unwrap_or((true, true));
             success.push(put(keys.head(&expected.owner), heads::encode(&expected.head, has_large)));
@@ -248,18 +278,22 @@ impl Committer {
         TxnRequest { compare, success, failure }
     }
 
-    /// Writes all pieces.
-    async fn upload(&self, plan: &Plan) -> Result<(), CallError> {
+    /// Writes all pieces; `false` where a namespace has another head than expected, so that they can never count.
+    async fn upload(&self, commit: &Commit, plan: &Plan) -> Result<bool, CallError> {
         let client = &self.reader.client;
         if plan.pieces.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
+        // The commit moves this head when it removes what is said here. Without the comparison a copy of the request that a
+        // member passes on after that would say again that the pieces were only begun, and they would be tidied up.
+        let unmoved: Vec<_> = commit.owners.first().into_iter().map(|expected| self.is_at(expected)).collect();
         for (key, text) in &plan.begun {
-            let request = if_all(Vec::new(), vec![put(key.clone(), text.clone())]);
-            let _: TxnResponse = client.call(path::TXN, &request, Repeat::May).await?;
+            let request = if_all(unmoved.clone(), vec![put(key.clone(), text.clone())]);
+            let answer: TxnResponse = client.call(path::TXN, &request, Repeat::May).await?;
+            if !answer.succeeded {
+                return Ok(false);
+            }
         }
-        // Whoever removes what was begun keeps out what is still on its way.
-        let begun = plan.begun.first().map(|(key, _)| key.clone()).unwrap_or_default();
         let pieces =
             plan.pieces.iter().flat_map(|pieces| (0..pieces.blob.pieces()).map(move |number| (pieces, number)));
         let requests = pieces.map(|(pieces, number)| {
@@ -267,13 +301,22 @@ impl Committer {
             let end = pieces.bytes.len().min(start + pieces.blob.piece_bytes);
             let value = pieces.bytes.slice(start..end);
             let put = Op::Put(PutRequest { key: piece(&pieces.prefix, number), value }).into();
-            if_all(vec![Compare::is_there(begun.clone())], vec![put])
+            // Whoever removes what was begun keeps out what is still on its way.
+            let begun = plan.begun.get(pieces.begun).map(|(key, _)| Compare::is_there(key.clone()));
+            if_all(begun.into_iter().collect(), vec![put])
         });
         let sent = futures_util::stream::iter(requests.collect::<Vec<_>>()).map(|request| async move {
             let answer: TxnResponse = client.call(path::TXN, &request, Repeat::May).await?;
             if answer.succeeded { Ok(()) } else { Err(CallError::NotSent("its pieces were removed again".to_owned())) }
         });
-        sent.buffer_unordered(PIECES).try_collect::<()>().await
+        sent.buffer_unordered(PIECES).try_collect::<()>().await?;
+        Ok(true)
+    }
+
+    /// That a namespace has the head that the commit expects.
+    fn is_at(&self, expected: &Expected) -> Compare {
+        let version = i64::try_from(expected.revision).unwrap_or(i64::MAX);
+        Compare::version(self.reader.keys.head(&expected.owner), version)
     }
 
     /// Makes it count.
@@ -381,7 +424,9 @@ impl Committer {
         });
     }
 
-    /// Removes pieces that were begun, unless they count by now.
+    /// Removes pieces that were begun, unless they count by now. That what says so is still there is all that needs to be
+    /// compared: the commit that makes them count removes it, and after that it cannot be put again, since putting it compares
+    /// a head that the commit has moved.
     pub(crate) async fn remove_begun(&self, key: &Bytes, text: &Bytes) -> Result<(), CallError> {
         let prefixes = begun_prefixes(text);
         let ops: Vec<RequestOp> = prefixes.iter().map(prefixed).map(|(start, end)| delete(start, end)).collect();

@@ -151,19 +151,33 @@ impl Etcd {
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub async fn begin_only(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let committer = Arc::clone(&self.committer);
-        let owner = Bytes::copy_from_slice(stash_core::keyspace::owner(key));
-        let write = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
-        let begun = Task::on(self.reader().client.handle(), async move {
-            let head =
-                committer.reader.heads(std::slice::from_ref(&owner)).await.map_err(|error| format!("{error:?}"))?;
-            let head = head.into_iter().next().unwrap_or_default();
-            let after = Head { revision: head.revision + 1, ..head.clone() };
-            let expected =
-                stash_shared::Expected { owner, revision: head.revision, writers: head.writers, head: after };
-            committer.begin_only(&Commit { owners: vec![expected], writes: vec![write] }).await
-        });
+        let (committer, commit) = (Arc::clone(&self.committer), self.commit_of(key, value).await?);
+        let begun = Task::on(self.reader().client.handle(), async move { committer.begin_only(&commit).await });
         begun.done().await.ok_or("ended")?
+    }
+
+    /// Commits a large value, and then says again what was begun for it, as a request does that comes late: for tests.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub async fn commit_and_repeat(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let (committer, commit) = (Arc::clone(&self.committer), self.commit_of(key, value).await?);
+        let done = Task::on(self.reader().client.handle(), async move { committer.commit_and_repeat(&commit).await });
+        done.done().await.ok_or("ended")?
+    }
+
+    /// The commit of one value on what is there now: for tests.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub async fn commit_of(&self, key: &[u8], value: &[u8]) -> Result<Commit, String> {
+        let (reader, owner) = (Arc::clone(self.reader()), Bytes::copy_from_slice(stash_core::keyspace::owner(key)));
+        let owners = vec![owner.clone()];
+        let heads = Task::on(self.reader().client.handle(), async move { reader.heads(&owners).await });
+        let heads = heads.done().await.ok_or("ended")?.map_err(|error| format!("{error:?}"))?;
+        let head = heads.into_iter().next().unwrap_or_default();
+        let after = Head { revision: head.revision + 1, ..head.clone() };
+        let expected = stash_shared::Expected { owner, revision: head.revision, writers: head.writers, head: after };
+        let write = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
+        Ok(Commit { owners: vec![expected], writes: vec![write] })
     }
 
     /// How many keys of a kind there are: for tests.

@@ -19,6 +19,7 @@ use stash_core::{
 };
 use stash_etcd::testing::EtcdCluster;
 use stash_etcd::{EtcdBackend, EtcdEngine, EtcdOptions};
+use stash_shared::{Outcome, Server};
 use tokio::task::JoinSet;
 
 async fn hosts(url: &str, count: usize) -> Vec<Arc<EtcdEngine>> {
@@ -258,6 +259,26 @@ async fn what_hosts_have_left_is_tidied_up() {
     assert_eq!(counts().await, (1, 0, 0));
     assert_eq!(one.read(&[b"rapp/b/1/k"]).await.unwrap(), [Some("v".into())]);
     assert!(one.read(&[b"rapp/a/1/k"]).await.unwrap()[0].as_deref() == Some(&bytes(300_000, 9)[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_again_after_a_commit_does_not_undo_it() {
+    let Some(etcd) = EtcdCluster::one("requests to etcd that come late") else { return };
+    let host = open(&etcd.url("late"), &quiet()).await;
+    // One that has no head yet, and one that has.
+    for seed in 0..2 {
+        let value = bytes(3_000_000, seed);
+        host.server().commit_and_repeat(b"rapp/a/1/k", &value).await.unwrap();
+        assert_eq!(host.server().count('g').await, 0, "{seed}");
+        host.server().tidy_now().await.unwrap();
+        assert!(host.read(&[b"rapp/a/1/k"]).await.unwrap()[0].as_deref() == Some(&value[..]), "{seed}");
+    }
+    // Pieces of a commit that another one was quicker than are not even begun.
+    let late = host.server().commit_of(b"rapp/a/1/k", &bytes(300_000, 2)).await.unwrap();
+    host.update(put(b"rapp/a/1/other", b"v")).await.unwrap();
+    let pieces = host.server().count('c').await;
+    assert_eq!(host.server().commit(&late).await, Ok(Outcome::Conflict));
+    assert_eq!((host.server().count('c').await, host.server().count('g').await), (pieces, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

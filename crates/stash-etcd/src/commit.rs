@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
 use prost::Message;
 use stash_core::StorageError;
@@ -17,7 +18,7 @@ use crate::entry::{Blob, Entry, Id, MAX_INLINE_BYTES, Pending, encode_journal, i
 use crate::failure::{CallError, Refusal};
 use crate::heads;
 use crate::journal::finish_known;
-use crate::keys::{delete, delete_key, get, if_all, piece, prefixed, put};
+use crate::keys::{Keys, delete, delete_key, get, if_all, piece, prefixed, put};
 use crate::nest::{capacity, nested};
 use crate::proto::{Compare, Op, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse, path};
 use crate::reader::{ReadError, Reader, header_revision};
@@ -62,6 +63,8 @@ impl Limits {
 pub(crate) struct Committer {
     pub(crate) reader: Arc<Reader>,
     pub(crate) limits: Limits,
+    /// Whether it was said that there are keys among ours that are not: once is enough.
+    pub(crate) has_told_of_others: AtomicBool,
 }
 
 /// What is to be in pieces before the commit.
@@ -428,7 +431,7 @@ impl Committer {
     /// compared: the commit that makes them count removes it, and after that it cannot be put again, since putting it compares
     /// a head that the commit has moved.
     pub(crate) async fn remove_begun(&self, key: &Bytes, text: &Bytes) -> Result<(), CallError> {
-        let prefixes = begun_prefixes(text);
+        let Some((_, prefixes)) = decode_begun(&self.reader.keys, key, text) else { return Ok(()) };
         let ops: Vec<RequestOp> = prefixes.iter().map(prefixed).map(|(start, end)| delete(start, end)).collect();
         let mut success = vec![delete_key(key.clone())];
         success.extend(nested(ops, self.limits.ops, 1));
@@ -438,25 +441,19 @@ impl Committer {
     }
 }
 
-/// When pieces were begun, in seconds since 1970.
-pub(crate) fn begun_at(text: &Bytes) -> u64 {
-    text.get(..8).and_then(|time| time.try_into().ok()).map_or(0, u64::from_be_bytes)
-}
-
-/// What the keys of pieces that were begun begin with.
-fn begun_prefixes(text: &Bytes) -> Vec<Bytes> {
-    let mut rest = text.slice(8.min(text.len())..);
+/// What says that pieces were begun: when, in seconds since 1970, and what their keys begin with. `None` where it is none of
+/// ours, whatever it is.
+pub(crate) fn decode_begun(keys: &Keys, key: &[u8], text: &Bytes) -> Option<(u64, Vec<Bytes>)> {
+    let mut rest = text.clone();
+    let at = rest.try_get_u64().ok()?;
     let mut prefixes = Vec::new();
-    while rest.len() >= 2 {
-        let (length, after) = rest.split_at(2);
-        let length = length.try_into().map_or(0, u16::from_be_bytes);
-        if usize::from(length) > after.len() {
-            break;
-        }
-        let _ = rest.split_to(2);
-        prefixes.push(rest.split_to(usize::from(length)));
+    while !rest.is_empty() {
+        let length = usize::from(rest.try_get_u16().ok()?);
+        let prefix = (length <= rest.len()).then(|| rest.split_to(length))?;
+        prefixes.push(prefix);
     }
-    prefixes
+    let is_ours = keys.is_begun(key) && prefixes.iter().all(|prefix| keys.is_of_pieces(prefix));
+    (is_ours && !prefixes.is_empty()).then_some((at, prefixes))
 }
 
 impl Reader {
@@ -493,4 +490,36 @@ fn too_many(what: &'static str, actual: usize, limit: usize) -> CommitError {
 fn random() -> Result<u64, CommitError> {
     let bytes = crate::client::random().map_err(|error| CommitError::NotSent(error.to_string()))?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_not_taken_for_something_begun() {
+        let keys = Keys::new("p/");
+        let (key, id) = (keys.begun(&id(1, 2), 0), id(1, 2));
+        let text = |prefixes: &[Bytes]| {
+            let mut text = BytesMut::new();
+            text.put_u64(7);
+            for prefix in prefixes {
+                text.put_u16(u16::try_from(prefix.len()).unwrap());
+                text.put_slice(prefix);
+            }
+            text.freeze()
+        };
+        let ours = [keys.value_pieces(b"key", &id), keys.journal_pieces(&id)];
+        let whole = text(&ours);
+        assert_eq!(decode_begun(&keys, &key, &whole), Some((7, ours.to_vec())));
+        for other in ["p/", "p/e", "q/", ""] {
+            assert_eq!(decode_begun(&keys, &key, &text(&[ours[0].clone(), other.into()])), None, "{other:?}");
+        }
+        assert_eq!(decode_begun(&keys, b"p/green/e", &whole), None);
+        // What ends between two of them is whole too.
+        let first = text(&ours[..1]).len();
+        for cut in (0..whole.len()).filter(|cut| *cut != first) {
+            assert_eq!(decode_begun(&keys, &key, &whole.slice(..cut)), None, "{cut}");
+        }
+    }
 }

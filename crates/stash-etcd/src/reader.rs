@@ -28,6 +28,9 @@ const KEYS: usize = 10_000;
 /// Pieces of a large value that are asked for at once.
 const PIECES: usize = 8;
 
+/// Journals that may be there at once: every read asks which there are. A host leaves one only when it ends half-way.
+const JOURNALS: usize = 4096;
+
 /// Why something could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
@@ -116,6 +119,13 @@ impl Reader {
         Ok((answers, revision))
     }
 
+    /// Which journals there are.
+    fn pending(&self) -> RangeRequest {
+        // etcd says itself whether there are more.
+        let limit = i64::try_from(JOURNALS).unwrap_or(i64::MAX);
+        RangeRequest { limit, ..range(self.keys.all(b'j'), 0) }
+    }
+
     /// The heads of namespaces, each as it is at some moment.
     pub(crate) async fn heads(&self, owners: &[Bytes]) -> Result<Vec<Head>, ReadError> {
         let mut heads = Vec::with_capacity(owners.len());
@@ -148,7 +158,7 @@ impl Reader {
         for (n, some) in keys.chunks(self.max_ops.saturating_sub(1).max(1)).enumerate() {
             let mut ranges: Vec<_> = some.iter().map(|key| get(self.keys.entry(key), 0)).collect();
             if n == 0 {
-                ranges.push(range(self.keys.all(b'j'), 0));
+                ranges.push(self.pending());
             }
             let (mut answers, at) = self.ranges(ranges, revision).await?;
             revision = at;
@@ -190,7 +200,7 @@ impl Reader {
         if scan.is_empty() {
             return Ok(Page::default());
         }
-        let ranges = vec![self.first(scan), range(self.keys.all(b'j'), 0)];
+        let ranges = vec![self.first(scan), self.pending()];
         let (mut answers, revision) = self.ranges(ranges, revision).await?;
         let pending = answers.pop().unwrap_or_default();
         let over = self.over(&pending, revision, |of| may_have(scan, of)).await?;
@@ -202,7 +212,7 @@ impl Reader {
         let scans = wanted.scans.iter().filter(|scan| !scan.is_empty());
         let keys = wanted.keys.iter().map(|key| get(self.keys.entry(key), 0));
         let heads = wanted.owners.iter().map(|owner| get(self.keys.head(owner), 0));
-        let ranges = std::iter::once(range(self.keys.all(b'j'), 0));
+        let ranges = std::iter::once(self.pending());
         let ranges = ranges.chain(heads).chain(keys).chain(scans.map(|scan| self.first(scan))).collect();
         let (answers, revision) = self.ranges(ranges, 0).await?;
         let mut answers = answers.into_iter();
@@ -317,6 +327,15 @@ impl Reader {
             // Nobody needs the last one any more, but old snapshots.
             drop(self.journal.lock().take());
             return Ok(Arc::default());
+        }
+        if pending.more {
+            let begins = self.keys.pending(b"");
+            let reason = format!(
+                "etcd has more than {JOURNALS} keys that begin with {:?}, where journals are marked: something else has put \
+                 keys among the store's; remove them",
+                String::from_utf8_lossy(&begins)
+            );
+            return Err(StorageError::Corrupt { reason }.into());
         }
         let mut over = Arc::<Writes>::default();
         let mut seen = BTreeSet::new();

@@ -1,6 +1,7 @@
 //! [`Etcd`]: etcd as the server of a shared engine. It must know nothing of components and records.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use stash_shared::{
 
 use crate::client::{Client, Repeat, Task};
 use crate::commit::{Committer, Limits};
-use crate::failure::CallError;
-use crate::keys::{Keys, if_all, prefixed, put, range};
+use crate::failure::{CallError, Refusal};
+use crate::keys::{Keys, prefixed, put, range};
 use crate::proto::{Compare, Op, RangeRequest, TxnRequest, TxnResponse, path};
 use crate::reader::{ReadError, Reader, is_compacted};
 use crate::tidy;
@@ -50,7 +51,8 @@ impl Etcd {
             leaves_journals: options.leaves_journals,
         };
         let reader = Arc::new(Reader::new(client, keys, limits.ops));
-        let etcd = Self { committer: Arc::new(Committer { reader, limits }), prefix: target.prefix.clone(), patience };
+        let committer = Arc::new(Committer { reader, limits, has_told_of_others: AtomicBool::new(false) });
+        let etcd = Self { committer, prefix: target.prefix.clone(), patience };
         etcd.check(&target, call_timeout.min(patience)).await?;
         let handle = etcd.reader().client.handle();
         handle.spawn(tidy::keep_tidy(Arc::clone(&etcd.committer)));
@@ -102,6 +104,15 @@ impl Etcd {
         match found {
             Found::Store => Ok(()),
             Found::Other => wrong("there are other keys; use another prefix, as in etcd://HOST:2379/PREFIX".to_owned()),
+            Found::Within(store) => Err(OpenError::Within { server: server(), prefix: target.prefix.clone(), store }),
+            Found::Hidden(marks) => Err(OpenError::Refused {
+                server: server(),
+                reason: format!(
+                    "the user may not see whether {:?} is within another store: make the store as a user who may, once, or \
+                     give a role the right to read {marks}",
+                    target.prefix
+                ),
+            }),
             Found::Format(format) => wrong(format!(
                 "it is marked {:?} and this version reads {:?}; use a newer Stash",
                 String::from_utf8_lossy(&format),
@@ -128,10 +139,30 @@ impl Etcd {
             if !found.kvs.is_empty() {
                 return Ok(Found::Other);
             }
-            let make =
-                if_all(vec![Compare::version(keys.mark(), 0)], vec![put(keys.mark(), Bytes::from_static(FORMAT))]);
+            // A store within another would be taken for a part of it, and partly removed.
+            let above = keys.above();
+            let make = TxnRequest {
+                compare: std::iter::once(Compare::is_empty(prefixed(&keys.prefix())))
+                    .chain(above.iter().map(|above| Compare::version(above.mark(), 0)))
+                    .collect(),
+                success: vec![put(keys.mark(), Bytes::from_static(FORMAT))],
+                failure: above.iter().map(|above| Op::Range(crate::keys::get(above.mark(), 0)).into()).collect(),
+            };
+            let answer: TxnResponse = match client.call(path::TXN, &make, Repeat::May).await {
+                Err(CallError::Refused(Refusal::Denied)) if !above.is_empty() => {
+                    let marks: Vec<_> = above.iter().map(|above| shown(&above.mark())).collect();
+                    return Ok(Found::Hidden(marks.join(", ")));
+                }
+                answer => answer?,
+            };
             // Whoever was first: what is there then is looked at.
-            let _: TxnResponse = client.call(path::TXN, &make, Repeat::May).await?;
+            if !answer.succeeded {
+                let found =
+                    answer.responses.into_iter().map(|answer| answer.range.is_some_and(|it| !it.kvs.is_empty()));
+                if let Some((above, _)) = above.iter().zip(found).find(|(_, found)| *found) {
+                    return Ok(Found::Within(shown(&above.prefix())));
+                }
+            }
         }
         Ok(Found::Other)
     }
@@ -196,6 +227,14 @@ enum Found {
     Store,
     Format(Bytes),
     Other,
+    /// Nothing, but a store above it, under this prefix.
+    Within(String),
+    /// Nothing, and these keys, which say whether there is a store above it, may not be read.
+    Hidden(String),
+}
+
+fn shown(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
 }
 
 impl Server for Etcd {

@@ -32,6 +32,10 @@ const PIECES: usize = 4;
 /// How long a commit waits for somebody else's journal before it sees to it itself.
 const WAITS: [u64; 5] = [5, 20, 50, 75, 100];
 
+/// How long to wait, in seconds, before another try to remove what a commit has begun: it may have been given up because etcd
+/// does not answer.
+const CLEAN_PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
+
 /// How commits are made.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -90,6 +94,19 @@ struct Plan {
     journal: Option<Pending>,
 }
 
+/// Removes the pieces of a commit that is given up before it is sent, also where its caller has gone. They would stay for an
+/// hour otherwise, and tries that time out would fill etcd.
+struct Unsent<'a> {
+    committer: &'a Arc<Committer>,
+    begun: Vec<(Bytes, Bytes)>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.committer.clean(std::mem::take(&mut self.begun));
+    }
+}
+
 impl Committer {
     pub(crate) async fn commit(self: &Arc<Self>, commit: &Commit) -> Result<Outcome, CommitError> {
         let most = self.limits.ops / 8;
@@ -111,26 +128,21 @@ impl Committer {
                 self.limits.ours(),
             ));
         }
+        let mut unsent = Unsent { committer: self, begun: plan.begun.clone() };
         match self.upload(commit, &plan).await {
             Ok(true) => {}
-            Ok(false) => {
-                self.clean(plan);
-                return Ok(Outcome::Conflict);
-            }
-            Err(error) => {
-                self.clean(plan);
-                return Err(match error {
-                    // Pieces count only with the commit, which was not sent.
-                    CallError::Lost(reason) => CommitError::NotSent(reason),
-                    error => error.into(),
-                });
-            }
+            Ok(false) => return Ok(Outcome::Conflict),
+            // Pieces count only with the commit, which was not sent.
+            Err(CallError::Lost(reason)) => return Err(CommitError::NotSent(reason)),
+            Err(error) => return Err(error.into()),
         }
+        // From here on it may count, whatever becomes of the caller.
+        unsent.begun.clear();
         let outcome = self.send(commit, &plan, &request).await;
         match &outcome {
             // It may be applied yet: others remove its pieces once it can be no more.
             Err(CommitError::Lost(_)) | Ok(Outcome::Applied) => {}
-            _ => self.clean(plan),
+            _ => self.clean(plan.begun),
         }
         outcome
     }
@@ -413,15 +425,21 @@ impl Committer {
     }
 
     /// Removes the pieces of a commit that does not count and cannot any more; nobody waits for that.
-    fn clean(self: &Arc<Self>, plan: Plan) {
-        if plan.pieces.is_empty() {
+    fn clean(self: &Arc<Self>, begun: Vec<(Bytes, Bytes)>) {
+        if begun.is_empty() {
             return;
         }
         let committer = Arc::clone(self);
         self.reader.client.handle().spawn(async move {
-            for (key, text) in &plan.begun {
-                if let Err(error) = committer.remove_begun(key, text).await {
-                    tracing::debug!("what a commit had begun is left for later: {error:?}");
+            for (key, text) in &begun {
+                let mut pauses = CLEAN_PAUSES.iter();
+                while let Err(error) = committer.remove_begun(key, text).await {
+                    let again = matches!(error, CallError::NotSent(_) | CallError::Lost(_));
+                    let Some(seconds) = pauses.next().filter(|_| again) else {
+                        tracing::debug!("what a commit had begun is left for later: {error:?}");
+                        break;
+                    };
+                    tokio::time::sleep(Duration::from_secs(*seconds)).await;
                 }
             }
         });

@@ -397,7 +397,7 @@ impl Committer {
     /// Puts what is in our journal where it belongs. It counts already, so whatever happens is not the caller's concern.
     async fn finish_ours(self: &Arc<Self>, plan: &Plan, pending: &Pending, revision: i64) {
         let writes = Arc::new(plan.writes.iter().cloned().collect());
-        self.reader.know_journal(plan.id, &writes);
+        self.reader.journals.know(plan.id, revision, &writes);
         if self.limits.leaves_journals {
             return;
         }

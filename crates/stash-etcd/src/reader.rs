@@ -6,16 +6,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use stash_core::StorageError;
 use stash_core::engine::{Collect, Page, Scan};
 use stash_core::keyspace::owner;
 use stash_shared::{Fetched, Head, ServerError, Wanted};
 
 use crate::client::{Repeat, Shared};
-use crate::entry::{Blob, Entry, Id, Pending, Writes, damaged, decode_journal};
+use crate::entry::{Blob, Entry, Pending, Writes, damaged, decode_journal};
 use crate::failure::{CallError, Refusal};
 use crate::heads::{Traits, has_large, head_of};
+use crate::journals::Journals;
 use crate::keys::{Keys, get, piece, range};
 use crate::proto::{DESCEND, Op, RangeRequest, RangeResponse, TxnRequest, TxnResponse, path};
 
@@ -68,8 +68,7 @@ pub(crate) struct Reader {
     /// Operations in one transaction.
     pub(crate) max_ops: usize,
     pub(crate) traits: Traits,
-    /// The journal that was last read or written: while it is pending, all readers of its namespace need it.
-    journal: Mutex<Option<(Id, Arc<Writes>)>>,
+    pub(crate) journals: Journals,
 }
 
 /// The state that an answer is of.
@@ -81,7 +80,7 @@ struct State {
 
 impl Reader {
     pub(crate) fn new(client: Shared, keys: Keys, max_ops: usize) -> Self {
-        Self { client, keys, max_ops, traits: Traits::default(), journal: Mutex::default() }
+        Self { client, keys, max_ops, traits: Traits::default(), journals: Journals::default() }
     }
 
     /// The revision that the store has now.
@@ -325,7 +324,7 @@ impl Reader {
     ) -> Result<Arc<Writes>, ReadError> {
         if pending.kvs.is_empty() {
             // Nobody needs the last one any more, but old snapshots.
-            drop(self.journal.lock().take());
+            self.journals.none_at(revision);
             return Ok(Arc::default());
         }
         if pending.more {
@@ -361,29 +360,12 @@ impl Reader {
     /// What a journal says.
     pub(crate) async fn journal(&self, pending: &Pending, revision: i64) -> Result<Arc<Writes>, ReadError> {
         let id = pending.journal.id;
-        if let Some((known, writes)) = &*self.journal.lock()
-            && *known == id
-        {
-            return Ok(Arc::clone(writes));
-        }
-        let pieces = self.keys.journal_pieces(&id);
-        let bytes = self.blob(&pieces, &pending.journal, usize::MAX, revision).await?;
-        let writes = Arc::new(decode_journal(bytes)?);
-        self.know_journal(id, &writes);
-        Ok(writes)
-    }
-
-    /// Whoever reads this journal next need not fetch it.
-    pub(crate) fn know_journal(&self, id: Id, writes: &Arc<Writes>) {
-        *self.journal.lock() = Some((id, Arc::clone(writes)));
-    }
-
-    /// Nobody reads this journal any more, but old snapshots.
-    pub(crate) fn forget_journal(&self, id: Id) {
-        let mut journal = self.journal.lock();
-        if journal.as_ref().is_some_and(|(known, _)| *known == id) {
-            *journal = None;
-        }
+        let fetch = async {
+            let pieces = self.keys.journal_pieces(&id);
+            let bytes = self.blob(&pieces, &pending.journal, usize::MAX, revision).await?;
+            Ok(Arc::new(decode_journal(bytes)?))
+        };
+        self.journals.get(id, revision, fetch).await
     }
 
     /// The leading bytes of an entry's value.

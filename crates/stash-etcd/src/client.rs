@@ -2,7 +2,7 @@
 //! its time, nor be sent twice unless it may be done twice.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
@@ -19,7 +19,8 @@ use crate::failure::{CallError, Refusal, told};
 use crate::proto::{AuthenticateRequest, AuthenticateResponse, WatchRequest, WatchResponse, path};
 use crate::url::{Login, Target, Tls};
 
-/// How long the beginning of a connection may take.
+/// How long the beginning of a connection may take, at most: less than an answer may, so that it is known that nothing was
+/// sent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection is asked for a sign of life while calls wait on it. etcd cuts those that ask more often than every
 /// five seconds.
@@ -65,11 +66,14 @@ impl Client {
     pub(crate) fn new(target: &Target, call_timeout: Duration) -> Result<Self, OpenError> {
         let tls = target.tls.as_ref().map(tls_config).transpose()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
+        // Time for another member within the time that a call has.
+        let parts = u32::try_from(target.members.len().min(3)).unwrap_or(1).max(1);
+        let patience = call_timeout.mul_f64(0.9) / parts;
         let member = |name: &String| {
             let wrong = |error: tonic::transport::Error| OpenError::Io { reason: told(&error) };
             let mut endpoint = Endpoint::from_shared(format!("{scheme}://{name}"))
                 .map_err(wrong)?
-                .connect_timeout(CONNECT_TIMEOUT)
+                .connect_timeout(CONNECT_TIMEOUT.min(patience.mul_f64(0.6)))
                 .tcp_nodelay(true)
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_timeout(call_timeout)
@@ -82,15 +86,13 @@ impl Client {
             Ok(Member { name: name.clone(), endpoint, channel })
         };
         let members = target.members.iter().map(member).collect::<Result<Vec<_>, OpenError>>()?;
-        // Time for another member within the time that a call has.
-        let parts = u32::try_from(members.len().min(3)).unwrap_or(1).max(1);
         Ok(Self {
             // Hosts begin with different members.
             current: AtomicUsize::new(usize::from(random::<1>()?[0]) % members.len().max(1)),
             members,
             login: target.login.clone(),
             token: Mutex::default(),
-            patience: call_timeout.mul_f64(0.9) / parts,
+            patience,
             handle: Handle::current(),
             failure: Mutex::default(),
         })
@@ -193,18 +195,27 @@ impl Client {
     {
         let mut given_up = GivenUp { client: self, at, since: Instant::now(), answered: false };
         let channel = member.channel.lock().clone();
+        // A connection takes the message when there is one: as long as nobody has, nothing was sent.
+        let taken = Arc::new(AtomicBool::new(false));
+        let taking = Arc::clone(&taken);
+        let message = futures_util::stream::once(async move {
+            taking.store(true, Ordering::SeqCst);
+            message
+        });
         let answer = tokio::time::timeout(self.patience, async {
             let mut grpc = ready(channel, &member.name).await?;
             let codec = ProstCodec::<Q, A>::default();
-            let answer = grpc.unary(request(message, token), PathAndQuery::from_static(path), codec).await;
+            let answer = grpc.client_streaming(request(message, token), PathAndQuery::from_static(path), codec).await;
             answer.map(tonic::Response::into_inner).map_err(|status| CallError::of(&status, &member.name))
         })
         .await;
         // Whatever took longer is not trusted any more, and neither is what it was sent on.
         given_up.answered = answer.is_ok();
-        answer.unwrap_or_else(|_| {
-            Err(CallError::Lost(format!("{} did not answer within {:?}", member.name, self.patience)))
-        })
+        let slow = |_| Err(CallError::Lost(format!("{} did not answer within {:?}", member.name, self.patience)));
+        match answer.unwrap_or_else(slow) {
+            Err(CallError::Lost(reason)) if !taken.load(Ordering::SeqCst) => Err(CallError::NotSent(reason)),
+            answer => answer,
+        }
     }
 
     /// Watches keys, on the member that is asked at present, until that ends.
@@ -349,3 +360,40 @@ impl<T> Drop for Task<T> {
 
 /// Shared by all that call.
 pub(crate) type Shared = Arc<Client>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{TxnRequest, TxnResponse};
+
+    /// How calls end that may be sent only once, several at the same time.
+    async fn outcomes(url: &str) -> Vec<CallError> {
+        let client = Client::new(&Target::parse(url).unwrap(), Duration::from_secs(1)).unwrap();
+        let request = TxnRequest::default();
+        let calls = (0..4).map(|_| client.call::<_, TxnResponse>(path::TXN, &request, Repeat::MustNot));
+        futures_util::future::join_all(calls).await.into_iter().map(|answer| answer.err().unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_no_connection_has_taken_was_not_sent() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = socket.listen(1).unwrap();
+        let address = full.local_addr().unwrap();
+        // Until it answers nobody any more.
+        let mut taken = Vec::new();
+        while let Ok(stream) =
+            tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+        {
+            taken.push(stream.unwrap());
+        }
+        for error in outcomes(&format!("etcd://{address}")).await {
+            assert!(matches!(error, CallError::NotSent(_)), "{error:?}");
+        }
+        // One that has taken it and says nothing may have done it.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for error in outcomes(&format!("etcd://{}", silent.local_addr().unwrap())).await {
+            assert!(matches!(error, CallError::Lost(_)), "{error:?}");
+        }
+    }
+}

@@ -3,21 +3,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
 use prost::Message;
 use stash_core::StorageError;
 use stash_core::keyspace::owner;
-use stash_shared::{Commit, CommitError, Outcome};
+use stash_shared::{Commit, CommitError, Expected, Outcome};
 
 use crate::client::Repeat;
 use crate::entry::{Blob, Entry, Id, MAX_INLINE_BYTES, Pending, encode_journal, id};
 use crate::failure::{CallError, Refusal};
 use crate::heads;
 use crate::journal::finish_known;
-use crate::keys::{delete, delete_key, get, if_all, piece, prefixed, put};
+use crate::keys::{Keys, delete, delete_key, get, if_all, piece, prefixed, put};
 use crate::nest::{capacity, nested};
 use crate::proto::{Compare, Op, PutRequest, RangeRequest, RequestOp, TxnRequest, TxnResponse, path};
 use crate::reader::{ReadError, Reader, header_revision};
@@ -30,6 +31,10 @@ const MAX_PIECE_BYTES: usize = 1024 * 1024;
 const PIECES: usize = 4;
 /// How long a commit waits for somebody else's journal before it sees to it itself.
 const WAITS: [u64; 5] = [5, 20, 50, 75, 100];
+
+/// How long to wait, in seconds, before another try to remove what a commit has begun: it may have been given up because etcd
+/// does not answer.
+const CLEAN_PAUSES: [u64; 6] = [1, 2, 4, 8, 16, 32];
 
 /// How commits are made.
 #[derive(Debug, Clone)]
@@ -62,6 +67,8 @@ impl Limits {
 pub(crate) struct Committer {
     pub(crate) reader: Arc<Reader>,
     pub(crate) limits: Limits,
+    /// Whether it was said that there are keys among ours that are not: once is enough.
+    pub(crate) has_told_of_others: AtomicBool,
 }
 
 /// What is to be in pieces before the commit.
@@ -70,6 +77,8 @@ struct Pieces {
     prefix: Bytes,
     blob: Blob,
     bytes: Bytes,
+    /// Which of what says that pieces were begun names these.
+    begun: usize,
 }
 
 /// A commit as it is to be sent.
@@ -83,6 +92,19 @@ struct Plan {
     /// Namespaces that have had large values, and whether they have after this.
     large: BTreeMap<Bytes, (bool, bool)>,
     journal: Option<Pending>,
+}
+
+/// Removes the pieces of a commit that is given up before it is sent, also where its caller has gone. They would stay for an
+/// hour otherwise, and tries that time out would fill etcd.
+struct Unsent<'a> {
+    committer: &'a Arc<Committer>,
+    begun: Vec<(Bytes, Bytes)>,
+}
+
+impl Drop for Unsent<'_> {
+    fn drop(&mut self) {
+        self.committer.clean(std::mem::take(&mut self.begun));
+    }
 }
 
 impl Committer {
@@ -106,19 +128,21 @@ impl Committer {
                 self.limits.ours(),
             ));
         }
-        if let Err(error) = self.upload(&plan).await {
-            self.clean(plan);
-            return Err(match error {
-                // Pieces count only with the commit, which was not sent.
-                CallError::Lost(reason) => CommitError::NotSent(reason),
-                error => error.into(),
-            });
+        let mut unsent = Unsent { committer: self, begun: plan.begun.clone() };
+        match self.upload(commit, &plan).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(Outcome::Conflict),
+            // Pieces count only with the commit, which was not sent.
+            Err(CallError::Lost(reason)) => return Err(CommitError::NotSent(reason)),
+            Err(error) => return Err(error.into()),
         }
+        // From here on it may count, whatever becomes of the caller.
+        unsent.begun.clear();
         let outcome = self.send(commit, &plan, &request).await;
         match &outcome {
             // It may be applied yet: others remove its pieces once it can be no more.
             Err(CommitError::Lost(_)) | Ok(Outcome::Applied) => {}
-            _ => self.clean(plan),
+            _ => self.clean(plan.begun),
         }
         outcome
     }
@@ -126,7 +150,20 @@ impl Committer {
     #[cfg(feature = "testing")]
     pub(crate) async fn begin_only(&self, commit: &Commit) -> Result<(), String> {
         let plan = self.plan(commit).await.map_err(|error| error.to_string())?.ok_or("conflict")?;
-        self.upload(&plan).await.map_err(|error| format!("{error:?}"))
+        let uploaded = self.upload(commit, &plan).await.map_err(|error| format!("{error:?}"))?;
+        uploaded.then_some(()).ok_or_else(|| "conflict".to_owned())
+    }
+
+    /// Commits, and then says again what was begun, as a request does that a member passes on late.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn commit_and_repeat(self: &Arc<Self>, commit: &Commit) -> Result<(), String> {
+        let plan = self.plan(commit).await.map_err(|error| error.to_string())?.ok_or("conflict")?;
+        self.upload(commit, &plan).await.map_err(|error| format!("{error:?}"))?;
+        let outcome = self.send(commit, &plan, &self.request(commit, &plan)).await;
+        if outcome != Ok(Outcome::Applied) {
+            return Err(format!("{outcome:?}"));
+        }
+        self.upload(commit, &plan).await.map(drop).map_err(|error| format!("{error:?}"))
     }
 
     /// What is to be written where; `None` where a namespace has another head than expected.
@@ -162,7 +199,12 @@ impl Committer {
             let revision = of.map_or(0, |expected| expected.head.revision);
             let blob = Blob::new(id(revision, random), value, self.limits.piece_bytes());
             writes.push((key.clone(), Some(Entry::encode_large(&blob, value))));
-            pieces.push(Pieces { prefix: self.reader.keys.value_pieces(key, &blob.id), blob, bytes: value.clone() });
+            pieces.push(Pieces {
+                prefix: self.reader.keys.value_pieces(key, &blob.id),
+                blob,
+                bytes: value.clone(),
+                begun: 0,
+            });
             if let Some((_, has)) = large.get_mut(owner(key)) {
                 *has = true;
             }
@@ -177,7 +219,8 @@ impl Committer {
     fn put_in_journal(&self, commit: &Commit, plan: &mut Plan) {
         let bytes = encode_journal(&plan.writes);
         let journal = Blob::new(plan.id, &bytes, self.limits.piece_bytes());
-        plan.pieces.push(Pieces { prefix: self.reader.keys.journal_pieces(&plan.id), blob: journal.clone(), bytes });
+        let prefix = self.reader.keys.journal_pieces(&plan.id);
+        plan.pieces.push(Pieces { prefix, blob: journal.clone(), bytes, begun: 0 });
         plan.journal = Some(Pending {
             journal,
             owners: commit.owners.iter().map(|expected| (expected.owner.clone(), expected.head.revision)).collect(),
@@ -195,7 +238,9 @@ impl Committer {
             let key = self.reader.keys.begun(&plan.id, plan.begun.len());
             plan.begun.push((key, text.freeze()));
         };
-        for pieces in &plan.pieces {
+        let mut number = 0;
+        for pieces in &mut plan.pieces {
+            pieces.begun = number;
             if text.is_empty() {
                 text.put_u64(now);
             }
@@ -204,6 +249,7 @@ impl Committer {
             // Removing them is one transaction, which names each twice.
             if text.len() > self.limits.request_bytes / 8 {
                 add(std::mem::take(&mut text));
+                number += 1;
             }
         }
         if !text.is_empty() {
@@ -217,8 +263,7 @@ impl Committer {
         let (mut compare, mut success, mut failure) = (Vec::new(), Vec::new(), Vec::new());
         let keys_only = |key| Op::Range(RangeRequest { keys_only: true, ..get(key, 0) }).into();
         for expected in &commit.owners {
-            let version = i64::try_from(expected.revision).unwrap_or(i64::MAX);
-            compare.push(Compare::version(keys.head(&expected.owner), version));
+            compare.push(self.is_at(expected));
             failure.push(keys_only(keys.head(&expected.owner)));
             let (_, has_large) = plan.large.get(&expected.owner).copied().unwrap_or((true, true));
             success.push(put(keys.head(&expected.owner), heads::encode(&expected.head, has_large)));
@@ -248,18 +293,22 @@ impl Committer {
         TxnRequest { compare, success, failure }
     }
 
-    /// Writes all pieces.
-    async fn upload(&self, plan: &Plan) -> Result<(), CallError> {
+    /// Writes all pieces; `false` where a namespace has another head than expected, so that they can never count.
+    async fn upload(&self, commit: &Commit, plan: &Plan) -> Result<bool, CallError> {
         let client = &self.reader.client;
         if plan.pieces.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
+        // The commit moves this head when it removes what is said here. Without the comparison a copy of the request that a
+        // member passes on after that would say again that the pieces were only begun, and they would be tidied up.
+        let unmoved: Vec<_> = commit.owners.first().into_iter().map(|expected| self.is_at(expected)).collect();
         for (key, text) in &plan.begun {
-            let request = if_all(Vec::new(), vec![put(key.clone(), text.clone())]);
-            let _: TxnResponse = client.call(path::TXN, &request, Repeat::May).await?;
+            let request = if_all(unmoved.clone(), vec![put(key.clone(), text.clone())]);
+            let answer: TxnResponse = client.call(path::TXN, &request, Repeat::May).await?;
+            if !answer.succeeded {
+                return Ok(false);
+            }
         }
-        // Whoever removes what was begun keeps out what is still on its way.
-        let begun = plan.begun.first().map(|(key, _)| key.clone()).unwrap_or_default();
         let pieces =
             plan.pieces.iter().flat_map(|pieces| (0..pieces.blob.pieces()).map(move |number| (pieces, number)));
         let requests = pieces.map(|(pieces, number)| {
@@ -267,13 +316,22 @@ impl Committer {
             let end = pieces.bytes.len().min(start + pieces.blob.piece_bytes);
             let value = pieces.bytes.slice(start..end);
             let put = Op::Put(PutRequest { key: piece(&pieces.prefix, number), value }).into();
-            if_all(vec![Compare::is_there(begun.clone())], vec![put])
+            // Whoever removes what was begun keeps out what is still on its way.
+            let begun = plan.begun.get(pieces.begun).map(|(key, _)| Compare::is_there(key.clone()));
+            if_all(begun.into_iter().collect(), vec![put])
         });
         let sent = futures_util::stream::iter(requests.collect::<Vec<_>>()).map(|request| async move {
             let answer: TxnResponse = client.call(path::TXN, &request, Repeat::May).await?;
             if answer.succeeded { Ok(()) } else { Err(CallError::NotSent("its pieces were removed again".to_owned())) }
         });
-        sent.buffer_unordered(PIECES).try_collect::<()>().await
+        sent.buffer_unordered(PIECES).try_collect::<()>().await?;
+        Ok(true)
+    }
+
+    /// That a namespace has the head that the commit expects.
+    fn is_at(&self, expected: &Expected) -> Compare {
+        let version = i64::try_from(expected.revision).unwrap_or(i64::MAX);
+        Compare::version(self.reader.keys.head(&expected.owner), version)
     }
 
     /// Makes it count.
@@ -339,7 +397,7 @@ impl Committer {
     /// Puts what is in our journal where it belongs. It counts already, so whatever happens is not the caller's concern.
     async fn finish_ours(self: &Arc<Self>, plan: &Plan, pending: &Pending, revision: i64) {
         let writes = Arc::new(plan.writes.iter().cloned().collect());
-        self.reader.know_journal(plan.id, &writes);
+        self.reader.journals.know(plan.id, revision, &writes);
         if self.limits.leaves_journals {
             return;
         }
@@ -367,23 +425,31 @@ impl Committer {
     }
 
     /// Removes the pieces of a commit that does not count and cannot any more; nobody waits for that.
-    fn clean(self: &Arc<Self>, plan: Plan) {
-        if plan.pieces.is_empty() {
+    fn clean(self: &Arc<Self>, begun: Vec<(Bytes, Bytes)>) {
+        if begun.is_empty() {
             return;
         }
         let committer = Arc::clone(self);
         self.reader.client.handle().spawn(async move {
-            for (key, text) in &plan.begun {
-                if let Err(error) = committer.remove_begun(key, text).await {
-                    tracing::debug!("what a commit had begun is left for later: {error:?}");
+            for (key, text) in &begun {
+                let mut pauses = CLEAN_PAUSES.iter();
+                while let Err(error) = committer.remove_begun(key, text).await {
+                    let again = matches!(error, CallError::NotSent(_) | CallError::Lost(_));
+                    let Some(seconds) = pauses.next().filter(|_| again) else {
+                        tracing::debug!("what a commit had begun is left for later: {error:?}");
+                        break;
+                    };
+                    tokio::time::sleep(Duration::from_secs(*seconds)).await;
                 }
             }
         });
     }
 
-    /// Removes pieces that were begun, unless they count by now.
+    /// Removes pieces that were begun, unless they count by now. That what says so is still there is all that needs to be
+    /// compared: the commit that makes them count removes it, and after that it cannot be put again, since putting it compares
+    /// a head that the commit has moved.
     pub(crate) async fn remove_begun(&self, key: &Bytes, text: &Bytes) -> Result<(), CallError> {
-        let prefixes = begun_prefixes(text);
+        let Some((_, prefixes)) = decode_begun(&self.reader.keys, key, text) else { return Ok(()) };
         let ops: Vec<RequestOp> = prefixes.iter().map(prefixed).map(|(start, end)| delete(start, end)).collect();
         let mut success = vec![delete_key(key.clone())];
         success.extend(nested(ops, self.limits.ops, 1));
@@ -393,25 +459,19 @@ impl Committer {
     }
 }
 
-/// When pieces were begun, in seconds since 1970.
-pub(crate) fn begun_at(text: &Bytes) -> u64 {
-    text.get(..8).and_then(|time| time.try_into().ok()).map_or(0, u64::from_be_bytes)
-}
-
-/// What the keys of pieces that were begun begin with.
-fn begun_prefixes(text: &Bytes) -> Vec<Bytes> {
-    let mut rest = text.slice(8.min(text.len())..);
+/// What says that pieces were begun: when, in seconds since 1970, and what their keys begin with. `None` where it is none of
+/// ours, whatever it is.
+pub(crate) fn decode_begun(keys: &Keys, key: &[u8], text: &Bytes) -> Option<(u64, Vec<Bytes>)> {
+    let mut rest = text.clone();
+    let at = rest.try_get_u64().ok()?;
     let mut prefixes = Vec::new();
-    while rest.len() >= 2 {
-        let (length, after) = rest.split_at(2);
-        let length = length.try_into().map_or(0, u16::from_be_bytes);
-        if usize::from(length) > after.len() {
-            break;
-        }
-        let _ = rest.split_to(2);
-        prefixes.push(rest.split_to(usize::from(length)));
+    while !rest.is_empty() {
+        let length = usize::from(rest.try_get_u16().ok()?);
+        let prefix = (length <= rest.len()).then(|| rest.split_to(length))?;
+        prefixes.push(prefix);
     }
-    prefixes
+    let is_ours = keys.is_begun(key) && prefixes.iter().all(|prefix| keys.is_of_pieces(prefix));
+    (is_ours && !prefixes.is_empty()).then_some((at, prefixes))
 }
 
 impl Reader {
@@ -448,4 +508,36 @@ fn too_many(what: &'static str, actual: usize, limit: usize) -> CommitError {
 fn random() -> Result<u64, CommitError> {
     let bytes = crate::client::random().map_err(|error| CommitError::NotSent(error.to_string()))?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_not_taken_for_something_begun() {
+        let keys = Keys::new("p/");
+        let (key, id) = (keys.begun(&id(1, 2), 0), id(1, 2));
+        let text = |prefixes: &[Bytes]| {
+            let mut text = BytesMut::new();
+            text.put_u64(7);
+            for prefix in prefixes {
+                text.put_u16(u16::try_from(prefix.len()).unwrap());
+                text.put_slice(prefix);
+            }
+            text.freeze()
+        };
+        let ours = [keys.value_pieces(b"key", &id), keys.journal_pieces(&id)];
+        let whole = text(&ours);
+        assert_eq!(decode_begun(&keys, &key, &whole), Some((7, ours.to_vec())));
+        for other in ["p/", "p/e", "q/", ""] {
+            assert_eq!(decode_begun(&keys, &key, &text(&[ours[0].clone(), other.into()])), None, "{other:?}");
+        }
+        assert_eq!(decode_begun(&keys, b"p/green/e", &whole), None);
+        // What ends between two of them is whole too.
+        let first = text(&ours[..1]).len();
+        for cut in (0..whole.len()).filter(|cut| *cut != first) {
+            assert_eq!(decode_begun(&keys, &key, &whole.slice(..cut)), None, "{cut}");
+        }
+    }
 }

@@ -41,6 +41,18 @@ pub enum OpenError {
         /// What was found.
         reason: String,
     },
+    /// Under a shorter prefix there is a store already, to which all keys of this one would belong too.
+    #[error(
+        "etcd at {server} has a store under {store:?}, and {prefix:?} would be within it; take a prefix that does not begin with that"
+    )]
+    Within {
+        /// The members.
+        server: String,
+        /// What the keys were to begin with.
+        prefix: String,
+        /// What the keys of the store that is there begin with.
+        store: String,
+    },
     /// A file that the URL names, or this computer, is in the way.
     #[error("cannot open the store in etcd: {reason}")]
     Io {

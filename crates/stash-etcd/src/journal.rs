@@ -46,7 +46,7 @@ pub(crate) async fn finish_known(
         last.push(delete(start, end));
         send(last).await?;
     }
-    reader.forget_journal(pending.journal.id);
+    reader.journals.forget(pending.journal.id);
     Ok(())
 }
 

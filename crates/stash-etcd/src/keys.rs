@@ -40,6 +40,12 @@ impl Keys {
         self.key(b'm', &[])
     }
 
+    /// What the keys of stores begin with that this one would be within, the shortest first.
+    pub(crate) fn above(&self) -> Vec<Self> {
+        let ends = (1..self.prefix.len()).filter(|end| self.prefix.get(end - 1) == Some(&b'/'));
+        ends.map(|end| Self { prefix: self.prefix.slice(..end) }).collect()
+    }
+
     /// An entry.
     pub(crate) fn entry(&self, key: &[u8]) -> Bytes {
         self.key(b'e', &[key])
@@ -89,6 +95,23 @@ impl Keys {
     /// What all of that begins with.
     pub(crate) fn all_begun(&self, id: &Id) -> Bytes {
         self.key(b'g', &[id])
+    }
+
+    /// Whether a key can be what says that pieces were begun.
+    pub(crate) fn is_begun(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.key(b'g', &[])) && key.len() == self.prefix.len() + 1 + 16 + 4
+    }
+
+    /// Whether the keys of pieces of this store can begin with this.
+    pub(crate) fn is_of_pieces(&self, begins: &[u8]) -> bool {
+        let Some((letter, rest)) = begins.strip_prefix(&self.prefix[..]).and_then(<[u8]>::split_first) else {
+            return false;
+        };
+        match (letter, rest.split_first_chunk::<2>()) {
+            (b'c', Some((length, rest))) => rest.len() == usize::from(u16::from_be_bytes(*length)) + 16,
+            (b'k', _) => rest.len() == 16,
+            _ => false,
+        }
     }
 
     /// All of a kind.
@@ -176,6 +199,23 @@ mod tests {
         }
         assert_eq!(keys.entry_name(&keys.entry(b"k")), "k");
         assert_eq!(keys.owner(&keys.head(b"a/b/c")), b"a/b/c");
+    }
+
+    #[test]
+    fn only_keys_of_our_own_are_taken_for_ours() {
+        let keys = Keys::new("p/q/");
+        let above: Vec<_> = Keys::new("a/bc/d/").above().iter().map(Keys::prefix).collect();
+        assert_eq!(above, ["a/", "a/bc/"]);
+        assert!(Keys::new("stash/").above().is_empty());
+        let begun = keys.begun(&id(1, 2), 3);
+        assert!(keys.is_begun(&begun) && !keys.is_begun(&begun[1..]) && !keys.is_begun(&[&begun[..], b"x"].concat()));
+        assert!(!keys.is_begun(&Keys::new("p/x/").begun(&id(1, 2), 3)));
+        let (value, journal) = (keys.value_pieces(b"key", &id(1, 2)), keys.journal_pieces(&id(1, 2)));
+        assert!(keys.is_of_pieces(&value) && keys.is_of_pieces(&journal));
+        for other in [&value[1..], &value[..value.len() - 1], &journal[..journal.len() - 1], b"p/q/", b"p/q/c", b""] {
+            assert!(!keys.is_of_pieces(other), "{other:?}");
+        }
+        assert!(!keys.is_of_pieces(&keys.entry(&[0; 16])) && !keys.is_of_pieces(&keys.mark()));
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod failure;
 mod feed;
 mod heads;
 mod journal;
+mod journals;
 mod keys;
 mod nest;
 mod proto;

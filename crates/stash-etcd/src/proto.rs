@@ -129,6 +129,9 @@ pub(crate) struct Compare {
     pub(crate) key: Bytes,
     #[prost(oneof = "With", tags = "4, 6")]
     pub(crate) with: Option<With>,
+    /// Empty for just `key`; otherwise all keys from there up to before this must be so.
+    #[prost(bytes = "bytes", tag = "64")]
+    pub(crate) range_end: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Oneof)]
@@ -142,17 +145,22 @@ pub(crate) enum With {
 impl Compare {
     /// The key was put so often; 0 where it must not be there.
     pub(crate) fn version(key: Bytes, version: i64) -> Self {
-        Self { result: 0, target: 0, key, with: Some(With::Version(version)) }
+        Self { result: 0, target: 0, key, with: Some(With::Version(version)), range_end: Bytes::new() }
+    }
+
+    /// No key is there from `key` up to before `range_end`.
+    pub(crate) fn is_empty((key, range_end): (Bytes, Bytes)) -> Self {
+        Self { range_end, ..Self::version(key, 0) }
     }
 
     /// The key is there.
     pub(crate) fn is_there(key: Bytes) -> Self {
-        Self { result: 1, target: 0, key, with: Some(With::Version(0)) }
+        Self { result: 1, target: 0, key, with: Some(With::Version(0)), range_end: Bytes::new() }
     }
 
     /// The key was last changed by this revision.
     pub(crate) fn mod_revision(key: Bytes, revision: i64) -> Self {
-        Self { result: 0, target: 2, key, with: Some(With::ModRevision(revision)) }
+        Self { result: 0, target: 2, key, with: Some(With::ModRevision(revision)), range_end: Bytes::new() }
     }
 }
 

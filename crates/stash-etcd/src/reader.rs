@@ -6,16 +6,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use stash_core::StorageError;
 use stash_core::engine::{Collect, Page, Scan};
 use stash_core::keyspace::owner;
 use stash_shared::{Fetched, Head, ServerError, Wanted};
 
 use crate::client::{Repeat, Shared};
-use crate::entry::{Blob, Entry, Id, Pending, Writes, damaged, decode_journal};
+use crate::entry::{Blob, Entry, Pending, Writes, damaged, decode_journal};
 use crate::failure::{CallError, Refusal};
 use crate::heads::{Traits, has_large, head_of};
+use crate::journals::Journals;
 use crate::keys::{Keys, get, piece, range};
 use crate::proto::{DESCEND, Op, RangeRequest, RangeResponse, TxnRequest, TxnResponse, path};
 
@@ -27,6 +27,9 @@ const MORE_ENTRIES: usize = 512;
 const KEYS: usize = 10_000;
 /// Pieces of a large value that are asked for at once.
 const PIECES: usize = 8;
+
+/// Journals that may be there at once: every read asks which there are. A host leaves one only when it ends half-way.
+const JOURNALS: usize = 4096;
 
 /// Why something could not be read.
 #[derive(Debug)]
@@ -65,8 +68,7 @@ pub(crate) struct Reader {
     /// Operations in one transaction.
     pub(crate) max_ops: usize,
     pub(crate) traits: Traits,
-    /// The journal that was last read or written: while it is pending, all readers of its namespace need it.
-    journal: Mutex<Option<(Id, Arc<Writes>)>>,
+    pub(crate) journals: Journals,
 }
 
 /// The state that an answer is of.
@@ -78,7 +80,7 @@ struct State {
 
 impl Reader {
     pub(crate) fn new(client: Shared, keys: Keys, max_ops: usize) -> Self {
-        Self { client, keys, max_ops, traits: Traits::default(), journal: Mutex::default() }
+        Self { client, keys, max_ops, traits: Traits::default(), journals: Journals::default() }
     }
 
     /// The revision that the store has now.
@@ -116,6 +118,13 @@ impl Reader {
         Ok((answers, revision))
     }
 
+    /// Which journals there are.
+    fn pending(&self) -> RangeRequest {
+        // etcd says itself whether there are more.
+        let limit = i64::try_from(JOURNALS).unwrap_or(i64::MAX);
+        RangeRequest { limit, ..range(self.keys.all(b'j'), 0) }
+    }
+
     /// The heads of namespaces, each as it is at some moment.
     pub(crate) async fn heads(&self, owners: &[Bytes]) -> Result<Vec<Head>, ReadError> {
         let mut heads = Vec::with_capacity(owners.len());
@@ -148,7 +157,7 @@ impl Reader {
         for (n, some) in keys.chunks(self.max_ops.saturating_sub(1).max(1)).enumerate() {
             let mut ranges: Vec<_> = some.iter().map(|key| get(self.keys.entry(key), 0)).collect();
             if n == 0 {
-                ranges.push(range(self.keys.all(b'j'), 0));
+                ranges.push(self.pending());
             }
             let (mut answers, at) = self.ranges(ranges, revision).await?;
             revision = at;
@@ -190,7 +199,7 @@ impl Reader {
         if scan.is_empty() {
             return Ok(Page::default());
         }
-        let ranges = vec![self.first(scan), range(self.keys.all(b'j'), 0)];
+        let ranges = vec![self.first(scan), self.pending()];
         let (mut answers, revision) = self.ranges(ranges, revision).await?;
         let pending = answers.pop().unwrap_or_default();
         let over = self.over(&pending, revision, |of| may_have(scan, of)).await?;
@@ -202,7 +211,7 @@ impl Reader {
         let scans = wanted.scans.iter().filter(|scan| !scan.is_empty());
         let keys = wanted.keys.iter().map(|key| get(self.keys.entry(key), 0));
         let heads = wanted.owners.iter().map(|owner| get(self.keys.head(owner), 0));
-        let ranges = std::iter::once(range(self.keys.all(b'j'), 0));
+        let ranges = std::iter::once(self.pending());
         let ranges = ranges.chain(heads).chain(keys).chain(scans.map(|scan| self.first(scan))).collect();
         let (answers, revision) = self.ranges(ranges, 0).await?;
         let mut answers = answers.into_iter();
@@ -315,8 +324,17 @@ impl Reader {
     ) -> Result<Arc<Writes>, ReadError> {
         if pending.kvs.is_empty() {
             // Nobody needs the last one any more, but old snapshots.
-            drop(self.journal.lock().take());
+            self.journals.none_at(revision);
             return Ok(Arc::default());
+        }
+        if pending.more {
+            let begins = self.keys.pending(b"");
+            let reason = format!(
+                "etcd has more than {JOURNALS} keys that begin with {:?}, where journals are marked: something else has put \
+                 keys among the store's; remove them",
+                String::from_utf8_lossy(&begins)
+            );
+            return Err(StorageError::Corrupt { reason }.into());
         }
         let mut over = Arc::<Writes>::default();
         let mut seen = BTreeSet::new();
@@ -342,29 +360,12 @@ impl Reader {
     /// What a journal says.
     pub(crate) async fn journal(&self, pending: &Pending, revision: i64) -> Result<Arc<Writes>, ReadError> {
         let id = pending.journal.id;
-        if let Some((known, writes)) = &*self.journal.lock()
-            && *known == id
-        {
-            return Ok(Arc::clone(writes));
-        }
-        let pieces = self.keys.journal_pieces(&id);
-        let bytes = self.blob(&pieces, &pending.journal, usize::MAX, revision).await?;
-        let writes = Arc::new(decode_journal(bytes)?);
-        self.know_journal(id, &writes);
-        Ok(writes)
-    }
-
-    /// Whoever reads this journal next need not fetch it.
-    pub(crate) fn know_journal(&self, id: Id, writes: &Arc<Writes>) {
-        *self.journal.lock() = Some((id, Arc::clone(writes)));
-    }
-
-    /// Nobody reads this journal any more, but old snapshots.
-    pub(crate) fn forget_journal(&self, id: Id) {
-        let mut journal = self.journal.lock();
-        if journal.as_ref().is_some_and(|(known, _)| *known == id) {
-            *journal = None;
-        }
+        let fetch = async {
+            let pieces = self.keys.journal_pieces(&id);
+            let bytes = self.blob(&pieces, &pending.journal, usize::MAX, revision).await?;
+            Ok(Arc::new(decode_journal(bytes)?))
+        };
+        self.journals.get(id, revision, fetch).await
     }
 
     /// The leading bytes of an entry's value.

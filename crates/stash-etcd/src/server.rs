@@ -1,6 +1,7 @@
 //! [`Etcd`]: etcd as the server of a shared engine. It must know nothing of components and records.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,8 @@ use stash_shared::{
 
 use crate::client::{Client, Repeat, Task};
 use crate::commit::{Committer, Limits};
-use crate::failure::CallError;
-use crate::keys::{Keys, if_all, prefixed, put, range};
+use crate::failure::{CallError, Refusal};
+use crate::keys::{Keys, prefixed, put, range};
 use crate::proto::{Compare, Op, RangeRequest, TxnRequest, TxnResponse, path};
 use crate::reader::{ReadError, Reader, is_compacted};
 use crate::tidy;
@@ -50,7 +51,8 @@ impl Etcd {
             leaves_journals: options.leaves_journals,
         };
         let reader = Arc::new(Reader::new(client, keys, limits.ops));
-        let etcd = Self { committer: Arc::new(Committer { reader, limits }), prefix: target.prefix.clone(), patience };
+        let committer = Arc::new(Committer { reader, limits, has_told_of_others: AtomicBool::new(false) });
+        let etcd = Self { committer, prefix: target.prefix.clone(), patience };
         etcd.check(&target, call_timeout.min(patience)).await?;
         let handle = etcd.reader().client.handle();
         handle.spawn(tidy::keep_tidy(Arc::clone(&etcd.committer)));
@@ -102,6 +104,15 @@ impl Etcd {
         match found {
             Found::Store => Ok(()),
             Found::Other => wrong("there are other keys; use another prefix, as in etcd://HOST:2379/PREFIX".to_owned()),
+            Found::Within(store) => Err(OpenError::Within { server: server(), prefix: target.prefix.clone(), store }),
+            Found::Hidden(marks) => Err(OpenError::Refused {
+                server: server(),
+                reason: format!(
+                    "the user may not see whether {:?} is within another store: make the store as a user who may, once, or \
+                     give a role the right to read {marks}",
+                    target.prefix
+                ),
+            }),
             Found::Format(format) => wrong(format!(
                 "it is marked {:?} and this version reads {:?}; use a newer Stash",
                 String::from_utf8_lossy(&format),
@@ -128,10 +139,30 @@ impl Etcd {
             if !found.kvs.is_empty() {
                 return Ok(Found::Other);
             }
-            let make =
-                if_all(vec![Compare::version(keys.mark(), 0)], vec![put(keys.mark(), Bytes::from_static(FORMAT))]);
+            // A store within another would be taken for a part of it, and partly removed.
+            let above = keys.above();
+            let make = TxnRequest {
+                compare: std::iter::once(Compare::is_empty(prefixed(&keys.prefix())))
+                    .chain(above.iter().map(|above| Compare::version(above.mark(), 0)))
+                    .collect(),
+                success: vec![put(keys.mark(), Bytes::from_static(FORMAT))],
+                failure: above.iter().map(|above| Op::Range(crate::keys::get(above.mark(), 0)).into()).collect(),
+            };
+            let answer: TxnResponse = match client.call(path::TXN, &make, Repeat::May).await {
+                Err(CallError::Refused(Refusal::Denied)) if !above.is_empty() => {
+                    let marks: Vec<_> = above.iter().map(|above| shown(&above.mark())).collect();
+                    return Ok(Found::Hidden(marks.join(", ")));
+                }
+                answer => answer?,
+            };
             // Whoever was first: what is there then is looked at.
-            let _: TxnResponse = client.call(path::TXN, &make, Repeat::May).await?;
+            if !answer.succeeded {
+                let found =
+                    answer.responses.into_iter().map(|answer| answer.range.is_some_and(|it| !it.kvs.is_empty()));
+                if let Some((above, _)) = above.iter().zip(found).find(|(_, found)| *found) {
+                    return Ok(Found::Within(shown(&above.prefix())));
+                }
+            }
         }
         Ok(Found::Other)
     }
@@ -151,19 +182,33 @@ impl Etcd {
     #[cfg(feature = "testing")]
     #[doc(hidden)]
     pub async fn begin_only(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let committer = Arc::clone(&self.committer);
-        let owner = Bytes::copy_from_slice(stash_core::keyspace::owner(key));
-        let write = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
-        let begun = Task::on(self.reader().client.handle(), async move {
-            let head =
-                committer.reader.heads(std::slice::from_ref(&owner)).await.map_err(|error| format!("{error:?}"))?;
-            let head = head.into_iter().next().unwrap_or_default();
-            let after = Head { revision: head.revision + 1, ..head.clone() };
-            let expected =
-                stash_shared::Expected { owner, revision: head.revision, writers: head.writers, head: after };
-            committer.begin_only(&Commit { owners: vec![expected], writes: vec![write] }).await
-        });
+        let (committer, commit) = (Arc::clone(&self.committer), self.commit_of(key, value).await?);
+        let begun = Task::on(self.reader().client.handle(), async move { committer.begin_only(&commit).await });
         begun.done().await.ok_or("ended")?
+    }
+
+    /// Commits a large value, and then says again what was begun for it, as a request does that comes late: for tests.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub async fn commit_and_repeat(&self, key: &[u8], value: &[u8]) -> Result<(), String> {
+        let (committer, commit) = (Arc::clone(&self.committer), self.commit_of(key, value).await?);
+        let done = Task::on(self.reader().client.handle(), async move { committer.commit_and_repeat(&commit).await });
+        done.done().await.ok_or("ended")?
+    }
+
+    /// The commit of one value on what is there now: for tests.
+    #[cfg(feature = "testing")]
+    #[doc(hidden)]
+    pub async fn commit_of(&self, key: &[u8], value: &[u8]) -> Result<Commit, String> {
+        let (reader, owner) = (Arc::clone(self.reader()), Bytes::copy_from_slice(stash_core::keyspace::owner(key)));
+        let owners = vec![owner.clone()];
+        let heads = Task::on(self.reader().client.handle(), async move { reader.heads(&owners).await });
+        let heads = heads.done().await.ok_or("ended")?.map_err(|error| format!("{error:?}"))?;
+        let head = heads.into_iter().next().unwrap_or_default();
+        let after = Head { revision: head.revision + 1, ..head.clone() };
+        let expected = stash_shared::Expected { owner, revision: head.revision, writers: head.writers, head: after };
+        let write = (Bytes::copy_from_slice(key), Some(Bytes::copy_from_slice(value)));
+        Ok(Commit { owners: vec![expected], writes: vec![write] })
     }
 
     /// How many keys of a kind there are: for tests.
@@ -182,6 +227,14 @@ enum Found {
     Store,
     Format(Bytes),
     Other,
+    /// Nothing, but a store above it, under this prefix.
+    Within(String),
+    /// Nothing, and these keys, which say whether there is a store above it, may not be read.
+    Hidden(String),
+}
+
+fn shown(key: &[u8]) -> String {
+    String::from_utf8_lossy(key).into_owned()
 }
 
 impl Server for Etcd {

@@ -3,12 +3,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use crate::client::Repeat;
-use crate::commit::{Committer, begun_at};
+use crate::commit::{Committer, decode_begun};
 use crate::failure::{CallError, Refusal};
 use crate::keys::{prefixed, range};
 use crate::proto::{CompactionRequest, Done, RangeRequest, path};
@@ -46,8 +47,16 @@ pub(crate) async fn tidy(
         let part = RangeRequest { limit: AT_ONCE, ..range((start, end.clone()), 0) };
         let answer = committer.reader.range(part).await?;
         for stored in &answer.kvs {
-            if begun_at(&stored.value) <= now.saturating_sub(left_after).as_secs() {
-                committer.remove_begun(&stored.key, &stored.value).await?;
+            match decode_begun(&committer.reader.keys, &stored.key, &stored.value) {
+                Some((at, _)) if at <= now.saturating_sub(left_after).as_secs() => {
+                    committer.remove_begun(&stored.key, &stored.value).await?;
+                }
+                Some(_) => {}
+                None if committer.has_told_of_others.swap(true, Ordering::Relaxed) => {}
+                None => tracing::warn!(
+                    "etcd has keys under the store's prefix that are not the store's, such as {:?}; they are left alone",
+                    String::from_utf8_lossy(&stored.key)
+                ),
             }
         }
         let Some(last) = answer.kvs.last().filter(|_| answer.more) else { break };

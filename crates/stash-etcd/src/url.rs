@@ -10,6 +10,9 @@ const PORT: u16 = 2379;
 /// What the keys of a store begin with where its URL does not say.
 const PREFIX: &str = "stash/";
 
+/// What to do with what would end the authority.
+const ENCODE: &str = "in a user or password, write / ? @ , : % as %2F %3F %40 %2C %3A %25, and elsewhere @ as %40";
+
 /// Which etcd, and which keys in it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -50,8 +53,14 @@ impl Target {
             "etcd+tls" => Some(Tls::default()),
             other => return Err(invalid(format!("it begins with {other}:// and not with etcd:// or etcd+tls://"))),
         };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, behind) = rest.split_at(authority_end);
+        // A password that is not encoded ends the authority too early: the rest of it must not be taken for a prefix or an
+        // option, which errors show.
+        if behind.contains('@') {
+            return Err(invalid(format!("there is an @ behind its first / or ?; {ENCODE}")));
+        }
+        let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
         let (login, hosts) = match authority.rsplit_once('@') {
             None => (None, authority),
             Some((login, hosts)) => {
@@ -64,7 +73,12 @@ impl Target {
                 (Some(Login { user, password }), hosts)
             }
         };
-        let members = hosts.split(',').map(member).collect::<Result<Vec<_>, _>>().map_err(invalid)?;
+        let members = hosts
+            .split(',')
+            .enumerate()
+            .map(|(n, text)| member(n + 1, text))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(invalid)?;
         let path = decode(path).ok_or_else(|| invalid("its path is not UTF-8, percent-encoded".to_owned()))?;
         let path = path.trim_matches('/');
         let prefix = if path.is_empty() { PREFIX.to_owned() } else { format!("{path}/") };
@@ -123,13 +137,13 @@ impl Target {
     }
 }
 
-/// `host:port`.
-fn member(text: &str) -> Result<String, String> {
+/// `host:port`. What is wrong is not shown, since it may be a part of a password.
+fn member(number: usize, text: &str) -> Result<String, String> {
     let (host, port) = match text.rsplit_once(':') {
         // The colons of an IPv6 address are within its brackets.
         Some((host, port)) if !port.contains(']') => {
-            let number = port.parse::<u16>().ok().filter(|port| *port > 0);
-            (host, number.ok_or_else(|| format!("{port:?} is not a port"))?)
+            let port = port.parse::<u16>().ok().filter(|port| *port > 0);
+            (host, port.ok_or_else(|| format!("the port of member {number} is not a number up to 65535; {ENCODE}"))?)
         }
         _ => (text, PORT),
     };
@@ -138,7 +152,7 @@ fn member(text: &str) -> Result<String, String> {
         c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') || (is_ipv6 && matches!(c, '[' | ']' | ':'))
     };
     if host.is_empty() || !host.chars().all(ok) {
-        return Err(format!("{host:?} is not the name or address of a host"));
+        return Err(format!("member {number} has not the name or address of a host; {ENCODE}"));
     }
     Ok(format!("{host}:{port}"))
 }
@@ -203,6 +217,16 @@ mod tests {
             ("etcd://a:0", "port"),
             ("etcd://a:x", "port"),
             ("etcd://a b", "name or address"),
+            ("etcd://a,b:x", "port of member 2"),
+            ("etcd://me:secret/x@a", "%2F"),
+            ("etcd://me:x/secret@a", "%2F"),
+            ("etcd://me:1/secret@a", "%2F"),
+            ("etcd://me:1?secret@a", "%3F"),
+            ("etcd://me:x@1/secret@a", "%40"),
+            ("etcd://me:x@secret/@a", "%40"),
+            ("etcd://me:x@secret,:", "port of member 2"),
+            ("etcd://me:x@a b secret", "member 1"),
+            ("etcd://secret:secret", "port of member 1"),
             ("etcd://secret@a", "user"),
             ("etcd://:secret@a", "user"),
             ("etcd://me:secret%zz@a", "user"),

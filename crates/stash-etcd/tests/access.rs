@@ -47,6 +47,14 @@ async fn users_are_asked_for_and_held_to_their_rights() {
     assert!(error.contains("does not know this user") && !error.contains("secret"), "{error}");
     let error = refused(&format!("etcd://me:p%40ss%2Fword@{address}/theirs")).await;
     assert!(error.contains("grant-permission") && !error.contains("word"), "{error}");
+    // Whether a new store is within another must be seen by whoever makes it.
+    let within = format!("etcd://me:p%40ss%2Fword@{address}/team/shop");
+    let grant = |rights, key| ["--user", "root:admin", "role", "grant-permission", "ours", rights, key];
+    etcd.etcdctl(what, &[&grant("readwrite", "team/shop/")[..], &["--prefix=true"]].concat()).unwrap();
+    let error = refused(&within).await;
+    assert!(error.contains("right to read team/m") && !error.contains("word"), "{error}");
+    etcd.etcdctl(what, &grant("read", "team/m")).unwrap();
+    open(&within, &quiet()).await;
     let host = open(&format!("etcd://me:p%40ss%2Fword@{address}/ours"), &quiet()).await;
     for n in 1..=5 {
         assert_eq!(host.update(increment(COUNT)).await, Ok(n));

@@ -17,8 +17,9 @@ use stash_core::engine::{Scan, Snapshot};
 use stash_core::{
     CacheConfig, CachedStorage, ComponentStorage, Engine, EngineBackend, NamespacedStorage, StorageError,
 };
-use stash_etcd::testing::EtcdCluster;
-use stash_etcd::{EtcdBackend, EtcdEngine, EtcdOptions};
+use stash_etcd::testing::{EtcdCluster, Plain};
+use stash_etcd::{EtcdBackend, EtcdEngine, EtcdOptions, OpenError};
+use stash_shared::{Outcome, Server};
 use tokio::task::JoinSet;
 
 async fn hosts(url: &str, count: usize) -> Vec<Arc<EtcdEngine>> {
@@ -261,6 +262,26 @@ async fn what_hosts_have_left_is_tidied_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_again_after_a_commit_does_not_undo_it() {
+    let Some(etcd) = EtcdCluster::one("requests to etcd that come late") else { return };
+    let host = open(&etcd.url("late"), &quiet()).await;
+    // One that has no head yet, and one that has.
+    for seed in 0..2 {
+        let value = bytes(3_000_000, seed);
+        host.server().commit_and_repeat(b"rapp/a/1/k", &value).await.unwrap();
+        assert_eq!(host.server().count('g').await, 0, "{seed}");
+        host.server().tidy_now().await.unwrap();
+        assert!(host.read(&[b"rapp/a/1/k"]).await.unwrap()[0].as_deref() == Some(&value[..]), "{seed}");
+    }
+    // Pieces of a commit that another one was quicker than are not even begun.
+    let late = host.server().commit_of(b"rapp/a/1/k", &bytes(300_000, 2)).await.unwrap();
+    host.update(put(b"rapp/a/1/other", b"v")).await.unwrap();
+    let pieces = host.server().count('c').await;
+    assert_eq!(host.server().commit(&late).await, Ok(Outcome::Conflict));
+    assert_eq!((host.server().count('c').await, host.server().count('g').await), (pieces, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_ends_when_etcd_compacts_it() {
     let what = "snapshots that etcd compacts";
     let Some(etcd) = EtcdCluster::one(what) else { return };
@@ -299,6 +320,51 @@ async fn only_a_store_is_opened_as_one() {
     one.update(increment(COUNT)).await.unwrap();
     assert_eq!((number(&one, COUNT).await, number(&two, COUNT).await), (1, 0));
     assert!(stash_etcd::open(&etcd.url("a"), &quiet()).await.is_err(), "entries without the store's own facts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_store_is_made_within_another() {
+    let Some(etcd) = EtcdCluster::one("stores that would be within each other") else { return };
+    let outer = open(&etcd.url("a/b"), &quiet()).await;
+    for within in ["a/b/green", "a/b/c/d"] {
+        let error = stash_etcd::open(&etcd.url(within), &quiet()).await.err().unwrap();
+        assert!(matches!(&error, OpenError::Within { store, .. } if store == "a/b/"), "{error}");
+        assert!(error.to_string().contains("\"a/b/\"") && error.to_string().contains("take a prefix"), "{error}");
+    }
+    assert!(stash_etcd::open(&etcd.url("a"), &quiet()).await.is_err());
+    // One beside it is another store, and one that is there is opened again.
+    open(&etcd.url("a/bc"), &quiet()).await;
+    open(&etcd.url("a/b"), &quiet()).await;
+    assert_eq!(outer.update(increment(COUNT)).await, Ok(1));
+    // Of two that are made at once only one is.
+    for round in 0..10 {
+        let (above, below) = (etcd.url(&format!("r{round}")), etcd.url(&format!("r{round}/green")));
+        let options = quiet();
+        let (above, below) =
+            tokio::join!(stash_etcd::open_engine(&above, &options), stash_etcd::open_engine(&below, &options));
+        assert!(above.is_ok() != below.is_ok(), "{round}: {:?} {:?}", above.err(), below.err());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_not_the_stores_are_left_alone() {
+    let Some(etcd) = EtcdCluster::one("keys of others under the prefix of a store in etcd") else { return };
+    let host = open(&etcd.url("s"), &quiet()).await;
+    let plain = Plain::connect(&etcd.url("s"));
+    // As long as a key of ours, with a text that names our mark.
+    let key = format!("s/g{}", "r".repeat(20));
+    let text = Bytes::from_static(b"\0\0\0\0\0\0\0\x01\0\x03s/m");
+    plain.put(&[("s/green".to_owned(), Bytes::new()), (key.clone(), text.clone())]).await;
+    host.server().tidy_now().await.unwrap();
+    assert_eq!((plain.get("s/green").await, plain.get(&key).await), (Some(Bytes::new()), Some(text)));
+    assert_eq!(plain.get("s/m").await, Some("stash 1".into()));
+    assert_eq!(host.update(increment(COUNT)).await, Ok(1));
+    for first in (0..5000).step_by(1000) {
+        let entries: Vec<_> = (first..first + 1000).map(|n| (format!("s/jobs/{n}"), Bytes::new())).collect();
+        plain.put(&entries).await;
+    }
+    let error = host.read(&[COUNT]).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Corrupt { reason } if reason.contains("\"s/j\"")), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

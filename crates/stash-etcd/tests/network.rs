@@ -15,6 +15,7 @@ use stash_conformance::decision::{increment, put};
 use stash_core::{Engine, StorageError};
 use stash_etcd::EtcdEngine;
 use stash_etcd::testing::{EtcdCluster, Setup};
+use stash_shared::{Outcome, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -161,6 +162,29 @@ async fn a_connection_that_stalls_is_replaced() {
         drop(gone);
     }
     assert_eq!(host.update(increment(COUNT)).await, Ok(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_commit_that_is_given_up_leaves_nothing() {
+    let Some(etcd) = EtcdCluster::one("large commits that callers give up") else { return };
+    let faults = Arc::new(Faults::default());
+    let proxy = network(etcd.addresses()[0].clone(), &faults).await;
+    let options = patient(Duration::from_secs(30), Duration::from_mins(1));
+    let host = open(&format!("etcd://{proxy}/given-up"), &options).await;
+    let direct = open(&etcd.url("given-up"), &common::quiet()).await;
+    let commit = host.server().commit_of(b"rapp/a/1/k", &bytes(3_000_000, 1)).await.unwrap();
+    let begun = async || direct.server().count('g').await;
+    faults.holds.store(true, Ordering::SeqCst);
+    tokio::select! {
+        outcome = host.server().commit(&commit) => panic!("it has an answer: {outcome:?}"),
+        () = until(1, begun) => {}
+    }
+    faults.holds.store(false, Ordering::SeqCst);
+    faults.released.notify_waiters();
+    until((0, 0), async || (direct.server().count('c').await, begun().await)).await;
+    // What is tried again is another commit, and has its own pieces.
+    assert_eq!(host.server().commit(&commit).await, Ok(Outcome::Applied));
+    assert!(direct.read(&[b"rapp/a/1/k"]).await.unwrap()[0].as_deref() == Some(&bytes(3_000_000, 1)[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

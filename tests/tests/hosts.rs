@@ -203,6 +203,15 @@ fn copied_there_and_back(store: &str) {
     let digest = |said: &str| said.trim().rsplit(' ').next().unwrap().to_owned();
     assert_eq!(digest(&there), digest(&back));
     assert_eq!(kv(&place, "redb:to", &["list"]), kv(&place, "redb:from", &["list"]));
+    // A typing error takes nothing from the target, and makes nothing on the server.
+    let mistyped = format!("{store}x");
+    for _ in 0..2 {
+        let error = place.stash(["copy", &mistyped, "redb:to", "--replace"]).failure(2);
+        assert!(error.contains("there is no store"), "{error}");
+        let error = place.stash(["ids", "--store", &mistyped]).failure(2);
+        assert!(error.contains("there is no store"), "{error}");
+    }
+    assert_eq!(kv(&place, "redb:to", &["list"]), kv(&place, "redb:from", &["list"]));
     // The same store by another way is still the same.
     let error = place.stash(["copy", store, store, "--replace"]).failure(2);
     assert!(error.contains("itself"), "{error}");

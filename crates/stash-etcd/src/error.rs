@@ -41,6 +41,14 @@ pub enum OpenError {
         /// What was found.
         reason: String,
     },
+    /// There is none, and none was to be made.
+    #[error("there is no store in etcd at {server} under {prefix:?}; check the URL, or run a component first")]
+    NoStore {
+        /// The members.
+        server: String,
+        /// What its keys would begin with.
+        prefix: String,
+    },
     /// Under a shorter prefix there is a store already, to which all keys of this one would belong too.
     #[error(
         "etcd at {server} has a store under {store:?}, and {prefix:?} would be within it; take a prefix that does not begin with that"

@@ -39,7 +39,7 @@ pub struct Etcd {
 impl Etcd {
     /// Connects, and sees that there is a store under the prefix, or nothing.
     pub(crate) async fn connect(target: Target, options: EtcdOptions) -> Result<Self, OpenError> {
-        let SharedOptions { call_timeout, patience, .. } = options.shared;
+        let SharedOptions { call_timeout, patience, create, .. } = options.shared;
         let client = Arc::new(Client::new(&target, call_timeout)?);
         let keys = Keys::new(&target.prefix);
         let limits = Limits {
@@ -53,7 +53,7 @@ impl Etcd {
         let reader = Arc::new(Reader::new(client, keys, limits.ops));
         let committer = Arc::new(Committer { reader, limits, has_told_of_others: AtomicBool::new(false) });
         let etcd = Self { committer, prefix: target.prefix.clone(), patience };
-        etcd.check(&target, call_timeout.min(patience)).await?;
+        etcd.check(&target, call_timeout.min(patience), create).await?;
         let handle = etcd.reader().client.handle();
         handle.spawn(tidy::keep_tidy(Arc::clone(&etcd.committer)));
         if let Some(every) = target.compact.or(options.compact) {
@@ -71,8 +71,8 @@ impl Etcd {
         &self.committer.reader
     }
 
-    /// Marks a new store, and refuses what is not one.
-    async fn check(&self, target: &Target, time: Duration) -> Result<(), OpenError> {
+    /// Marks a new store, if one may be made, and refuses what is not one.
+    async fn check(&self, target: &Target, time: Duration, create: bool) -> Result<(), OpenError> {
         let server = || target.shown();
         let failed = |error: CallError| match error {
             CallError::NotSent(reason) | CallError::Lost(reason) => OpenError::Unreachable { server: server(), reason },
@@ -82,7 +82,7 @@ impl Etcd {
         };
         let checked = tokio::time::timeout(time, async {
             loop {
-                match self.mark().await {
+                match self.mark(create).await {
                     // The members may just be electing a leader.
                     Err(CallError::NotSent(_) | CallError::Lost(_)) if !target.members.is_empty() => {
                         tokio::time::sleep(PAUSE).await;
@@ -103,6 +103,7 @@ impl Etcd {
             |reason: String| Err(OpenError::NotAStore { server: server(), prefix: target.prefix.clone(), reason });
         match found {
             Found::Store => Ok(()),
+            Found::Nothing => Err(OpenError::NoStore { server: server(), prefix: target.prefix.clone() }),
             Found::Other => wrong("there are other keys; use another prefix, as in etcd://HOST:2379/PREFIX".to_owned()),
             Found::Within(store) => Err(OpenError::Within { server: server(), prefix: target.prefix.clone(), store }),
             Found::Hidden(marks) => Err(OpenError::Refused {
@@ -121,7 +122,7 @@ impl Etcd {
         }
     }
 
-    async fn mark(&self) -> Result<Found, CallError> {
+    async fn mark(&self, create: bool) -> Result<Found, CallError> {
         let (client, keys) = (&self.reader().client, &self.reader().keys);
         let all = prefixed(&keys.prefix());
         let look = TxnRequest {
@@ -138,6 +139,9 @@ impl Etcd {
             }
             if !found.kvs.is_empty() {
                 return Ok(Found::Other);
+            }
+            if !create {
+                return Ok(Found::Nothing);
             }
             // A store within another would be taken for a part of it, and partly removed.
             let above = keys.above();
@@ -225,6 +229,7 @@ impl Etcd {
 /// What is under a prefix.
 enum Found {
     Store,
+    Nothing,
     Format(Bytes),
     Other,
     /// Nothing, but a store above it, under this prefix.

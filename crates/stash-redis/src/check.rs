@@ -18,7 +18,7 @@ use crate::target::Target;
 const OLDEST: u32 = 7;
 
 /// Looks at all servers, and marks the store; tells whether it is durable.
-pub(crate) async fn servers(servers: &Servers) -> Result<bool, OpenError> {
+pub(crate) async fn servers(servers: &Servers, create: bool) -> Result<bool, OpenError> {
     let target = servers.target();
     let unreachable = |failure: Failure| OpenError::Unreachable { server: target.shown(), reason: failure.to_string() };
     // First what tells best why not: a cluster that is none, a replica.
@@ -47,7 +47,7 @@ pub(crate) async fn servers(servers: &Servers) -> Result<bool, OpenError> {
         permissions(&node, target).await?;
         durable &= check(&node, target.allow_eviction).await?;
     }
-    mark(servers).await?;
+    mark(servers, create).await?;
     Ok(durable)
 }
 
@@ -113,11 +113,11 @@ async fn permissions(node: &Node, target: &Target) -> Result<(), OpenError> {
     Err(OpenError::Unsuitable { server: node.address.clone(), reason })
 }
 
-/// Marks a new store, and looks at the mark of one that is there.
-async fn mark(servers: &Servers) -> Result<(), OpenError> {
+/// Marks a new store, if one may be made, and looks at the mark of one that is there.
+async fn mark(servers: &Servers, create: bool) -> Result<(), OpenError> {
     let target = servers.target();
     let write = |command: &mut Cmd| {
-        command.arg(MARK);
+        command.arg(MARK).arg(i32::from(create));
     };
     let answer = servers.run(Lane::Ask, &script::BEGIN, b"", &write).await;
     let mark = answer.map_err(server_error).and_then(maybe_bytes);
@@ -125,6 +125,9 @@ async fn mark(servers: &Servers) -> Result<(), OpenError> {
     let not_ours = |reason: String| OpenError::NotAStore { server: target.shown(), reason };
     match mark {
         Some(mark) if mark == MARK => Ok(()),
+        Some(mark) if mark.is_empty() => {
+            Err(OpenError::NoStore { server: target.shown(), prefix: target.prefix.clone() })
+        }
         Some(mark) => {
             let mark: String = String::from_utf8_lossy(&mark).chars().take(40).collect();
             Err(not_ours(format!(

@@ -40,6 +40,14 @@ pub enum OpenError {
         /// What was found.
         reason: String,
     },
+    /// There is none, and none was to be made.
+    #[error("there is no store in {server} under the prefix '{prefix}'; check the URL, or run a component first")]
+    NoStore {
+        /// The server, without password.
+        server: String,
+        /// What the names of its keys would begin with.
+        prefix: String,
+    },
     /// Something went wrong on this host.
     #[error(transparent)]
     Storage(#[from] StorageError),

@@ -101,7 +101,7 @@ pub async fn open_engine(url: &str, options: &RedisOptions) -> Result<RedisEngin
     let shown = servers.target().shown();
     let (limit, own) = (options.shared.patience, options.clone());
     let connect = || async move {
-        let durable = match tokio::time::timeout(limit, check::servers(&servers)).await {
+        let durable = match tokio::time::timeout(limit, check::servers(&servers, own.shared.create)).await {
             Ok(durable) => durable?,
             Err(_) => {
                 let reason = "it did not answer in time".to_owned();

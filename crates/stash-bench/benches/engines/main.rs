@@ -8,6 +8,7 @@ mod by_hand;
 mod embedded;
 mod servers;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -73,7 +74,7 @@ fn main() -> Result<()> {
         measure(&runtime, &urls, by_hand, rounds)?;
     }
     if wanted("redis")
-        && let Some(server) = servers::redis()
+        && let Some(server) = servers::redis(folder.path())
     {
         let by_hand = runtime.block_on(servers::Redis::connect(&server))?;
         let urls = Urls { alone: server.url("alone").parse()?, cached: server.url("cached").parse()? };
@@ -121,9 +122,18 @@ impl<'a, H: ByHand> Lab<'a, H> {
             }
             let cached = Stash::open(&urls.cached, StashConfig::default()).await?.component(&records::alone());
             stores::fill(&cached, BATCH).await?;
+            for n in 0..BATCH {
+                cached.get(&records::key(n)).await?;
+            }
             Ok(Self { runtime, engine: stash.engine().name, by_hand, alone, cached, crowd })
         })
     }
+}
+
+/// Another value each time: some engines write nothing where they find the same bytes.
+fn value(n: usize) -> Vec<u8> {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    records::value(n ^ CALLS.fetch_add(1 << 24, Ordering::Relaxed))
 }
 
 /// The key by hand of the record that a component calls by its number.
@@ -180,19 +190,19 @@ fn sets<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
         timed(lab, SETS, async |lab| {
             let n = hand.below(RECORDS_ALONE);
-            lab.by_hand.set(own(n), records::value(n)).await
+            lab.by_hand.set(own(n), value(n)).await
         })
     })
     .with("by hand, checked", move |lab| {
         timed(lab, SETS, async |lab| {
             let n = checked.below(RECORDS_ALONE);
-            lab.by_hand.replace(own(n), records::value(n)).await
+            lab.by_hand.replace(own(n), value(n)).await
         })
     })
     .with("stash", move |lab| {
         timed(lab, SETS, async |lab| {
             let n = store.below(RECORDS_ALONE);
-            Ok(lab.alone.set(&records::key(n), records::value(n)).await?)
+            Ok(lab.alone.set(&records::key(n), value(n)).await?)
         })
     })
     .run(lab, rounds)?;
@@ -206,12 +216,12 @@ fn sets<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
 fn batches<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
     let (mut hand, mut store) = (numbers(), numbers());
     let standings = Contest::against("by hand", move |lab: &mut Lab<'_, H>| {
-        let entries = (0..BATCH).map(|_| hand.below(RECORDS_ALONE)).map(|n| (own(n), records::value(n))).collect();
+        let entries = (0..BATCH).map(|_| hand.below(RECORDS_ALONE)).map(|n| (own(n), value(n))).collect();
         once(lab, async |lab| lab.by_hand.batch(entries).await)
     })
     .with("stash", move |lab| {
         let numbers = (0..BATCH).map(|_| store.below(RECORDS_ALONE));
-        let batch = numbers.fold(Batch::new(), |batch, n| batch.set(records::key(n), records::value(n)));
+        let batch = numbers.fold(Batch::new(), |batch, n| batch.set(records::key(n), value(n)));
         once(lab, async |lab| Ok(lab.alone.commit(batch).await.map(drop)?))
     })
     .run(lab, rounds)?;
@@ -248,7 +258,7 @@ fn crowds<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
             async move {
                 for n in 0..SETS_OF_A_GUEST {
                     let key = format!("{}{}", records::in_crowd(guest).key_prefix(), records::key(n));
-                    hand.set(key, records::value(n)).await?;
+                    hand.set(key, value(n)).await?;
                 }
                 Ok(())
             }
@@ -259,7 +269,7 @@ fn crowds<H: ByHand>(lab: &mut Lab<'_, H>, rounds: usize) -> Result<()> {
             let store = lab.crowd[guest].clone();
             async move {
                 for n in 0..SETS_OF_A_GUEST {
-                    store.set(&records::key(n), records::value(n)).await?;
+                    store.set(&records::key(n), value(n)).await?;
                 }
                 Ok(())
             }

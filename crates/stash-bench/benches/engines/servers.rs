@@ -17,8 +17,8 @@ pub(crate) fn postgres(folder: &Path) -> Option<stash_postgres::testing::TestSer
     stash_postgres::testing::TestServer::start_in("", Some(folder))
 }
 
-pub(crate) fn redis() -> Option<stash_redis::testing::TestServer> {
-    stash_redis::testing::TestServer::start(&["--appendonly", "yes", "--appendfsync", "always"])
+pub(crate) fn redis(folder: &Path) -> Option<stash_redis::testing::TestServer> {
+    stash_redis::testing::TestServer::start_in(folder, &["--appendonly", "yes", "--appendfsync", "always"])
 }
 
 pub(crate) fn etcd() -> Option<EtcdCluster> {

@@ -20,3 +20,19 @@ impl TypedValueParser for Parser {
         text.parse().map_err(|error: stash_host::InvalidStoreUrl| refused(error.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_shown_with_what_cannot_be_read() {
+        let command = || Command::new("stash").arg(Arg::new("store").long("store").value_parser(Parser));
+        for url in ["mysql://me:hunter2@db/s", "Postgres://me:hunter2@db/s", "postgress://me:hun?ter2@db/s"] {
+            let error = command().try_get_matches_from(["stash", "--store", url]).unwrap_err().to_string();
+            assert!(error.contains("me:***@db/s") && error.contains("does not name a store"), "{error}");
+            assert!(!error.contains("ter2"), "{error}");
+        }
+        assert!(command().try_get_matches_from(["stash", "--store", "redis://me:hunter2@db/0"]).is_ok());
+    }
+}

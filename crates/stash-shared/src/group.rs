@@ -63,6 +63,10 @@ impl<S: Server> Inner<S> {
                     let mut asked = known.with_heads(wanted);
                     asked.keys.truncate(known.keys_at_once());
                     match self.ask(|| self.server.fetch(&asked), deadline).await {
+                        Err(error) => {
+                            fail(jobs, &error);
+                            return left;
+                        }
                         _ if questions > MOST_QUESTIONS => {
                             fail(jobs, &StorageError::Unsupported { reason: "a decision without an end".to_owned() });
                             return left;
@@ -77,10 +81,6 @@ impl<S: Server> Inner<S> {
                                 self.news.heard(owner, head, self.host, None);
                             }
                             known.add(asked, fetched);
-                        }
-                        Err(error) => {
-                            fail(jobs, &error);
-                            return left;
                         }
                     }
                     continue;
